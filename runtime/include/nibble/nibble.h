@@ -1,0 +1,208 @@
+// nibble: small language models on CPUs. The C++ API.
+//
+//   auto engine = nibble::Engine::create({});
+//   auto model = nibble::Model::load(*engine, "gemma-3-1b-it-q4_0.gguf");
+//   auto session = nibble::Session::create(*model, {});
+//   (*session)->chat("Why is the sky blue?", {}, [](std::string_view text) {
+//     std::cout << text << std::flush;
+//     return true;
+//   });
+//
+// Every call that can fail because of input gives a Result; no exception leaves this API. A whole
+// program is in tools/examples/hello.cpp.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nibble/result.h"
+
+namespace nibble {
+
+// Version of the library, "0.1.0".
+std::string_view version();
+
+struct EngineOptions {
+  int threads = 0;  // 0: the machine's default (physical performance cores within the CPU quota)
+  std::string
+      isa;  // force an ISA level ("avx2"); empty: NIBBLE_ISA from the environment, else auto
+};
+
+// The machine as nibble uses it: its threads and its chosen kernels. One is enough per program.
+// Models keep their engine alive. Thread-safe; regions of several sessions run one after the other.
+class Engine {
+ public:
+  // Errors: 64 for a level that this binary or machine does not have (the message lists those that
+  // can be chosen) and for a thread count out of range (1 .. 1024).
+  static Result<std::shared_ptr<Engine>> create(const EngineOptions& options);
+  ~Engine();
+
+  int threads() const;
+  // The kernel chosen for each operation and weight format, and why: {"matmul q4_0", id, reason}.
+  struct Choice {
+    std::string what;
+    std::string kernel;
+    std::string isa;
+    std::string reason;
+  };
+  std::vector<Choice> choices() const;
+  // What could not be had and what was done instead; empty if all is well.
+  std::vector<std::string> notes() const;
+
+  struct Impl;
+  Impl& impl() const { return *impl_; }
+
+ private:
+  Engine();
+  std::unique_ptr<Impl> impl_;
+};
+
+// Progress of loading, 0 .. 1; return false to stop (the load then fails with kInterrupted).
+using ProgressCallback = std::function<bool(double fraction)>;
+
+struct LoadOptions {
+  ProgressCallback progress;
+};
+
+// Weights, tokenizer and chat template of one GGUF file. Immutable and thread-safe.
+class Model {
+ public:
+  static Result<std::shared_ptr<Model>> load(std::shared_ptr<Engine> engine,
+                                             const std::string& path,
+                                             const LoadOptions& options = {});
+  ~Model();
+
+  const std::string& path() const;
+  const std::string& architecture() const;  // "gemma3"
+  std::string name() const;                 // general.name, or the file's name
+  int64_t context_length() const;           // as trained
+  int64_t vocabulary_size() const;
+  uint64_t weight_bytes() const;  // as held in memory
+  uint64_t decode_bytes() const;  // read from memory per decoded token, without the cache
+  // Exact bytes of the KV cache for a context of `tokens`.
+  uint64_t kv_bytes(int64_t tokens) const;
+  bool is_chat_model() const;              // the file brings a chat template
+  std::vector<std::string> notes() const;  // corrections made while loading
+
+  std::vector<int32_t> tokenize(std::string_view text, bool add_bos, bool parse_special) const;
+  std::string detokenize(std::span<const int32_t> ids) const;
+
+  struct Impl;
+  Impl& impl() const { return *impl_; }
+
+ private:
+  Model();
+  std::unique_ptr<Impl> impl_;
+};
+
+struct SamplingOptions {
+  float temperature = 1.0f;        // 0: greedy
+  int top_k = 64;                  // 0: all
+  float top_p = 0.95f;             // 1: all
+  float min_p = 0.0f;              // 0: off
+  float repeat_penalty = 1.0f;     // 1: off
+  float presence_penalty = 0.0f;   // 0: off
+  float frequency_penalty = 0.0f;  // 0: off
+  int penalty_last_n = 64;         // tokens looked at by the penalties; 0: none
+  uint64_t seed = 0;
+};
+
+// The recommended sampling for a model's family (Gemma: 1.0, 64, 0.95).
+SamplingOptions recommended_sampling(const Model& model);
+
+struct GenerateOptions {
+  SamplingOptions sampling;
+  int64_t max_tokens = -1;        // -1: until the model ends its turn or the context is full
+  std::vector<std::string> stop;  // generation ends before the first of these
+  bool ignore_end = false;        // go on after an end token (benchmarks)
+  int logprobs = -1;              // >= 0: Step records with that many alternatives
+};
+
+enum class StopReason { kEndOfTurn, kStopString, kMaxTokens, kContextFull, kCancelled };
+std::string_view stop_reason_name(StopReason reason);  // "end", "stop", "length", "context", ...
+
+struct Step {
+  int32_t id = 0;
+  float logprob = 0;
+  std::vector<std::pair<int32_t, float>> top;
+};
+
+struct Stats {
+  int64_t prompt_tokens = 0;  // evaluated now (without those found in the cache)
+  int64_t cached_tokens = 0;
+  int64_t decode_tokens = 0;
+  double prompt_s = 0;
+  double decode_s = 0;
+  double first_token_s = 0;        // from the call to the first token
+  uint64_t decode_bytes = 0;       // read per decoded token, cache included, on average
+  uint64_t peak_memory_bytes = 0;  // resident, of the process
+};
+
+struct Completion {
+  std::string text;
+  std::vector<int32_t> tokens;
+  std::vector<Step> steps;  // when logprobs >= 0
+  StopReason reason = StopReason::kEndOfTurn;
+  Stats stats;
+};
+
+// Called with whole UTF-8 characters as they come; return false to stop.
+using TextCallback = std::function<bool(std::string_view text)>;
+
+enum class KvFormat { kF16, kF32 };
+
+struct SessionOptions {
+  int64_t context = 0;  // tokens; 0: the smaller of the trained length and 4096
+  int64_t batch = 256;  // most prompt tokens evaluated at once
+  KvFormat kv = KvFormat::kF16;
+};
+
+// One conversation: a KV cache and its scratch memory, all allocated here. Use it from one thread
+// at a time; cancel() may be called from any.
+class Session {
+ public:
+  // Errors: 64 context or batch out of range; 71 "need X for the KV cache, allowed Y; try a context
+  // of Z".
+  static Result<std::unique_ptr<Session>> create(std::shared_ptr<Model> model,
+                                                 const SessionOptions& options);
+  ~Session();
+
+  // Continues `prompt` without a chat template. The text follows what this session has seen so far
+  // (BOS is added only at the start, special tokens are parsed). Error 64 when it does not fit the
+  // context, with both counts; nothing is then changed.
+  Result<Completion> complete(std::string_view prompt, const GenerateOptions& options,
+                              const TextCallback& on_text = {});
+
+  // Adds a user's message to the conversation and answers it in the model's chat form. Control
+  // tokens in the message are plain text. After a cancel the part that was said stays in history.
+  Result<Completion> chat(std::string_view message, const GenerateOptions& options,
+                          const TextCallback& on_text = {});
+  // Sets or clears the system message; takes effect with a new conversation (reset()).
+  void set_system(std::string_view text);
+
+  // Evaluates tokens after the current position and gives the logits of each: [ids][vocabulary].
+  // For perplexity and tests.
+  Result<std::vector<float>> evaluate(std::span<const int32_t> ids, bool all_logits);
+
+  // Forgets everything but the system message.
+  void reset();
+  // Stops a running complete() or chat() after the current token. Thread-safe.
+  void cancel();
+
+  int64_t position() const;  // tokens in the cache
+  int64_t context() const;
+  uint64_t memory_bytes() const;  // KV cache and scratch
+
+ private:
+  Session();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,65 @@
+// Owned memory: file mappings and page-aligned buffers.
+//
+// The page size is asked, never assumed (a Raspberry Pi 5 has 16 KiB pages). Not thread-safe for
+// writers; const members may be called from any thread. Read next: thread_team.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "nibble/result.h"
+
+namespace nibble {
+
+// Bytes of a page of this system.
+size_t page_size_bytes();
+
+// A whole regular file, mapped read-only and private. Unmapped by the destructor.
+class Mapping {
+ public:
+  // Errors: 66 for a missing file, a directory, a FIFO or device; 77 no permission; 65 an empty
+  // file; 71 when the mapping fails ("need X, allowed Y"). Never blocks on a FIFO.
+  static Result<Mapping> open(const std::string& path);
+
+  Mapping() = default;
+  Mapping(Mapping&& other) noexcept;
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping();
+
+  const uint8_t* data() const { return data_; }
+  uint64_t size() const { return size_; }
+
+  // Drops the pages wholly inside the range from this process (they can be read again).
+  void drop(uint64_t offset, uint64_t bytes) const;
+  // Asks the system to read the range ahead.
+  void will_need(uint64_t offset, uint64_t bytes) const;
+
+ private:
+  const uint8_t* data_ = nullptr;
+  uint64_t size_ = 0;
+};
+
+// Zeroed, page-aligned anonymous memory; asks for huge pages when it is 4 MiB or larger.
+class Buffer {
+ public:
+  // Error 71 when the system refuses: "need X MiB for WHAT; allowed Y".
+  static Result<Buffer> allocate(size_t bytes, const char* what);
+
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  template <typename T = uint8_t>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace nibble
