@@ -1,0 +1,19 @@
+// What the sub-commands share. Each tools/nibble/cmd_<name>.cpp defines one function,
+// void add_<name>(CLI::App& app, int* exit_code), which adds its sub-command; CMake generates the
+// list of them, so adding a command is adding a file. Read next: main.cpp, cmd_run.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "nibble/result.h"
+
+namespace nibble::cli {
+
+// Prints "nibble: message" to stderr and gives the error's exit code.
+int fail(const Error& error);
+
+// 1003541152 -> "957.1 MiB"; the unit is the largest in which the number is at least 1.
+std::string human_bytes(uint64_t bytes);
+
+}  // namespace nibble::cli
