@@ -1,0 +1,31 @@
+# What `cmake --install` puts where: the library with its CMake package and pkg-config file, the
+# program, and the built-in model. tests/consumer builds against the result.
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/nibble)
+
+install(TARGETS nibble EXPORT nibbleTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/nibble
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(EXPORT nibbleTargets NAMESPACE nibble:: DESTINATION ${package_dir})
+
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/nibbleConfig.cmake.in
+                              ${PROJECT_BINARY_DIR}/generated/nibbleConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/generated/nibbleConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/generated/nibbleConfig.cmake
+              ${PROJECT_BINARY_DIR}/generated/nibbleConfigVersion.cmake
+        DESTINATION ${package_dir})
+
+# Relative to the .pc file, so that the installed tree can be moved.
+file(RELATIVE_PATH NIBBLE_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(${CMAKE_CURRENT_LIST_DIR}/nibble.pc.in ${PROJECT_BINARY_DIR}/generated/nibble.pc
+               @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/generated/nibble.pc
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+install(TARGETS nibble_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/tools/models/stories-gemma3-qat-q4_0.gguf
+              ${PROJECT_SOURCE_DIR}/tools/models/README.md
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/nibble/models)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
