@@ -1,0 +1,39 @@
+# The whole gate: each step's output goes to build-ci/STEP.log and is shown when the step fails; the
+# closing line of each step and its seconds are shown at the end. Sourced by tools/dev.
+
+ci_summary=()
+
+# step NAME COMMAND...
+step() {
+  local name=$1 start=$SECONDS log
+  shift
+  log=build-ci/$name.log
+  say "ci: $name"
+  if ! "$@" >"$log" 2>&1 </dev/null; then
+    tail -n 150 "$log"
+    die "ci step $name failed after $((SECONDS - start)) s; all of its output: $log"
+  fi
+  ci_summary+=("$(printf '%-12s %5d s  %s' "$name" $((SECONDS - start)) "$(closing_line "$log")")")
+  printf '%s\n' "${ci_summary[-1]}"
+}
+
+# ctest's verdict if there is one, else the last line that is not empty.
+closing_line() {
+  grep -E '^[0-9]+% tests passed' "$1" || grep -v '^[[:space:]]*$' "$1" | tail -n 1
+}
+
+run_ci() {
+  mkdir -p build-ci
+  step setup tools/dev setup
+  step format tools/dev format --check
+  # The README's test command. It includes the layering test, the emulated CPUs and the consumer.
+  step test tools/dev test
+  # GCC's warnings are errors in every build; so are clang's in this one.
+  step clang tools/dev build clang
+  step lint tools/dev lint
+  step asan-ubsan tools/dev test asan-ubsan
+  step tsan tools/dev test tsan
+  # The ARM cross builds and their emulated tests come here.
+  say "ci: all passed in $SECONDS s"
+  printf '%s\n' "${ci_summary[@]}"
+}
