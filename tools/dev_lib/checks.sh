@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Formatting and linting. Sourced by tools/dev.
 
 # Every C++ file of the tree, NUL-separated.

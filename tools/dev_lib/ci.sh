@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # The whole gate: each step's output goes to build-ci/STEP.log and is shown when the step fails; the
 # closing line of each step and its seconds are shown at the end. Sourced by tools/dev.
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Configuring, building and testing by preset. Sourced by tools/dev.
 jobs=${NIBBLE_JOBS:-$(nproc 2>/dev/null || echo 2)}
 

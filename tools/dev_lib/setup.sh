@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Installing by apt what is missing, and only that. Sourced by tools/dev.
 
 # Everything CMake looks for; the program needs all but the last two.
