@@ -12,7 +12,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -70,6 +69,10 @@ struct GgufTensor {
   }
 };
 
+// The format of a tensor's weights, or error 65: "blk.3.ffn_up.weight: type IQ2_XXS is not
+// supported; use a Q4_0, Q8_0 or F16 file".
+Result<Format> supported_format(const GgufTensor& tensor);
+
 class GgufFile {
  public:
   // Opens a file, and the other shards if it is one of a split file (NAME-00001-of-0000N.gguf, the
@@ -108,17 +111,18 @@ class GgufFile {
   void release_pages(const GgufTensor& tensor) const;
 
  private:
-  friend class GgufReader;
   GgufFile();
+  Error missing(std::string_view key) const;
+  Error wrong_type(std::string_view key, std::string_view wanted) const;
 
   std::string path_;
   uint32_t version_ = 0;
   uint64_t file_bytes_ = 0;
   uint64_t alignment_ = 32;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
-  std::unordered_map<std::string_view, size_t> key_index_;
+  std::vector<uint32_t> key_order_;  // indices of metadata_ in order of key
   std::vector<GgufTensor> tensors_;
-  std::unordered_map<std::string_view, size_t> tensor_index_;
+  std::vector<uint32_t> tensor_order_;  // indices of tensors_ in order of name
   std::vector<std::unique_ptr<Mapping>> mappings_;
 };
 

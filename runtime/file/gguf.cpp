@@ -1,0 +1,133 @@
+#include "runtime/file/gguf.h"
+
+#include <algorithm>
+
+#include "runtime/file/concat.h"
+#include "runtime/file/gguf_part.h"
+#include "runtime/file/gguf_split.h"
+#include "runtime/machine/memory.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::string_view kTypeNames[] = {
+    "a uint8", "an int8",  "a uint16", "an int16", "a uint32", "an int32",  "a float32",
+    "a bool",  "a string", "an array", "a uint64", "an int64", "a float64",
+};
+
+}  // namespace
+
+Result<Format> supported_format(const GgufTensor& tensor) {
+  if (const auto format = format_from_gguf(tensor.type_id)) return *format;
+  const std::string_view name = gguf_type_info(tensor.type_id).name;
+  return Error{ErrorCode::kData,
+               concat(tensor.name, ": type ", name.empty() ? std::to_string(tensor.type_id) : name,
+                      " is not supported; use a Q4_0, Q8_0 or F16 file")};
+}
+
+GgufFile::GgufFile() = default;
+GgufFile::GgufFile(GgufFile&&) noexcept = default;
+GgufFile& GgufFile::operator=(GgufFile&&) noexcept = default;
+GgufFile::~GgufFile() = default;
+
+Result<GgufFile> GgufFile::open(const std::string& path) {
+  NIBBLE_TRY(GgufPart first, read_gguf_part(path));
+  NIBBLE_TRY(std::vector<GgufPart> parts, read_gguf_shards(path, std::move(first)));
+  GgufFile file;
+  file.path_ = path;
+  file.version_ = parts[0].version;
+  file.alignment_ = parts[0].alignment;
+  file.metadata_ = std::move(parts[0].metadata);
+  for (GgufPart& part : parts) {
+    file.file_bytes_ += part.mapping->size();
+    file.mappings_.push_back(std::move(part.mapping));
+    std::move(part.tensors.begin(), part.tensors.end(), std::back_inserter(file.tensors_));
+  }
+
+  std::vector<std::string_view> names;
+  for (const auto& [key, value] : file.metadata_) names.push_back(key);
+  file.key_order_ = order_names(names).order;
+  names.clear();
+  for (const GgufTensor& tensor : file.tensors_) names.push_back(tensor.name);
+  NameOrder order = order_names(names);
+  if (order.repeated) {
+    return Error{ErrorCode::kData, concat(path, ": tensor ", quoted(names[*order.repeated]),
+                                          " is in part ", file.tensors_[*order.repeated].shard + 1,
+                                          " again; download all parts of one model again")};
+  }
+  file.tensor_order_ = std::move(order.order);
+  return file;
+}
+
+const GgufValue* GgufFile::find(std::string_view key) const {
+  const auto at = std::lower_bound(
+      key_order_.begin(), key_order_.end(), key,
+      [&](uint32_t index, std::string_view wanted) { return metadata_[index].first < wanted; });
+  if (at == key_order_.end() || metadata_[*at].first != key) return nullptr;
+  return &metadata_[*at].second;
+}
+
+const GgufTensor* GgufFile::tensor(std::string_view name) const {
+  const auto at = std::lower_bound(
+      tensor_order_.begin(), tensor_order_.end(), name,
+      [&](uint32_t index, std::string_view wanted) { return tensors_[index].name < wanted; });
+  if (at == tensor_order_.end() || tensors_[*at].name != name) return nullptr;
+  return &tensors_[*at];
+}
+
+Error GgufFile::wrong_type(std::string_view key, std::string_view wanted) const {
+  const GgufValue& value = *find(key);
+  std::string found(kTypeNames[static_cast<size_t>(value.type)]);
+  if (const auto* number = std::get_if<int64_t>(&value.data)) found += concat(" (", *number, ")");
+  return {ErrorCode::kData, concat(path_, ": key ", quoted(key), ": is ", found, ", must be ",
+                                   wanted, "; download another file of this model")};
+}
+
+Error GgufFile::missing(std::string_view key) const {
+  return {ErrorCode::kData,
+          concat(path_, ": key ", quoted(key), " is missing; download another file of this model")};
+}
+
+Result<uint64_t> GgufFile::get_uint(std::string_view key, std::optional<uint64_t> fallback) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr) return fallback ? Result<uint64_t>(*fallback) : missing(key);
+  if (const auto* number = std::get_if<uint64_t>(&value->data)) return *number;
+  const auto* number = std::get_if<int64_t>(&value->data);
+  if (number != nullptr && *number >= 0) return static_cast<uint64_t>(*number);
+  return wrong_type(key, "a whole number, 0 or more");
+}
+
+Result<double> GgufFile::get_float(std::string_view key, std::optional<double> fallback) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr) return fallback ? Result<double>(*fallback) : missing(key);
+  if (const auto* number = std::get_if<double>(&value->data)) return *number;
+  return wrong_type(key, "a float32 or float64");
+}
+
+Result<bool> GgufFile::get_bool(std::string_view key, std::optional<bool> fallback) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr) return fallback ? Result<bool>(*fallback) : missing(key);
+  if (const auto* truth = std::get_if<bool>(&value->data)) return *truth;
+  return wrong_type(key, "a bool");
+}
+
+Result<std::string> GgufFile::get_string(std::string_view key,
+                                         std::optional<std::string> fallback) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr) return fallback ? Result<std::string>(*std::move(fallback)) : missing(key);
+  if (const auto* text = std::get_if<std::string>(&value->data)) return *text;
+  return wrong_type(key, "a string");
+}
+
+Result<const GgufArray*> GgufFile::get_array(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr) return nullptr;
+  if (const auto* array = std::get_if<GgufArray>(&value->data)) return array;
+  return wrong_type(key, "an array");
+}
+
+void GgufFile::release_pages(const GgufTensor& tensor) const {
+  mappings_[tensor.shard]->drop(tensor.offset, tensor.bytes);
+}
+
+}  // namespace nibble
