@@ -7,9 +7,10 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "nibble/result.h"
 
@@ -27,12 +28,14 @@ Range split_range(size_t count, size_t unit, int index, int parts);
 
 class ThreadTeam {
  public:
-  // `threads` >= 1 includes the caller's own. Error 71 when not even one worker can be made is not
-  // given: the team is then smaller, and size() and notes() say so.
+  // `threads` (1 to 1024, else error 64) includes the caller's own. Where the system gives fewer,
+  // the team is smaller, and size() and notes() say so.
   static Result<std::unique_ptr<ThreadTeam>> create(int threads);
   ~ThreadTeam();
 
   int size() const;
+  // Why the team is smaller than asked for, if it is.
+  const std::vector<std::string>& notes() const;
 
   // Calls fn(worker) on every worker, 0 (the caller) .. size()-1, at the same time, and returns
   // when all are done; everything written before is seen inside, and the reverse. One region at a
