@@ -1,0 +1,218 @@
+// Answering: prompt in, sampled tokens and streamed text out; and the chat form around it.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "runtime/engine_impl.h"
+#include "runtime/sampler.h"
+#include "runtime/session_impl.h"
+#include "runtime/text/utf8.h"
+
+namespace nibble {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+uint64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+// Streams text to the callback, holding back what may become a stop string.
+class TextSink {
+ public:
+  TextSink(const std::vector<std::string>& stops, const TextCallback& on_text)
+      : stops_(stops), on_text_(on_text) {}
+
+  // False when generation has to end: a stop string was met, or the callback said so.
+  bool push(std::string_view bytes) { return take(utf8_.push(bytes)); }
+
+  void finish() {
+    if (!stopped_ && take(utf8_.finish())) emit(held_.size());
+  }
+
+  bool met_stop() const { return stopped_; }
+  std::string&& text() && { return std::move(text_); }
+
+ private:
+  bool take(std::string_view fresh) {
+    held_ += fresh;
+    size_t stop = std::string::npos;
+    size_t keep = 0;
+    for (const std::string& s : stops_) {
+      if (s.empty()) continue;
+      stop = std::min(stop, held_.find(s));
+      // The longest end of the held text that begins this stop string.
+      for (size_t n = std::min(s.size() - 1, held_.size()); n > keep; --n) {
+        if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
+      }
+    }
+    if (stop != std::string::npos) {
+      stopped_ = true;
+      emit(stop);
+      return false;
+    }
+    return emit(held_.size() - keep);
+  }
+
+  bool emit(size_t count) {
+    if (count == 0) return true;
+    const std::string_view ready = std::string_view(held_).substr(0, count);
+    text_ += ready;
+    const bool go_on = !on_text_ || on_text_(ready);
+    held_.erase(0, count);
+    return go_on;
+  }
+
+  const std::vector<std::string>& stops_;
+  const TextCallback& on_text_;
+  Utf8Stream utf8_;
+  std::string held_;
+  std::string text_;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
+                                           const GenerateOptions& options,
+                                           const TextCallback& on_text) {
+  NIBBLE_TRY_VOID(validate(options.sampling));
+  std::vector<int32_t> ids;
+  if (unfed) ids.push_back(*unfed);
+  ids.insert(ids.end(), prompt.begin(), prompt.end());
+  if (ids.empty()) {
+    return Error{ErrorCode::kUsage,
+                 "the prompt is empty, and this model starts without a BOS "
+                 "token; give at least one character"};
+  }
+  NIBBLE_TRY_VOID(check_fits(ids.size()));
+
+  cancelled = false;
+  Completion done;
+  Sampler sampler(options.sampling, logits.size());
+  for (const int32_t id : tokens) sampler.accept(id);
+  for (const int32_t id : ids) sampler.accept(id);
+
+  const Clock::time_point start = Clock::now();
+  done.stats.cached_tokens = position();
+  unfed.reset();
+  NIBBLE_TRY_VOID(evaluate(ids, nullptr));
+  done.stats.prompt_tokens = static_cast<int64_t>(ids.size());
+  done.stats.prompt_s = seconds_since(start);
+
+  TextSink sink(options.stop, on_text);
+  const Clock::time_point decode_start = Clock::now();
+  uint64_t cache_bytes = 0;
+  int64_t steps = 0;
+  done.reason = StopReason::kMaxTokens;
+  const int64_t most = options.max_tokens < 0 ? INT64_MAX : options.max_tokens;
+  while (static_cast<int64_t>(done.tokens.size()) < most) {
+    if (cancelled) {
+      done.reason = StopReason::kCancelled;
+      break;
+    }
+    if (unfed) {
+      if (position() >= context) {
+        done.reason = StopReason::kContextFull;
+        break;
+      }
+      cache_bytes += cache.read_bytes(position());
+      const int32_t next = *unfed;
+      NIBBLE_TRY_VOID(step({&next, 1}, nullptr));
+      unfed.reset();
+      ++steps;
+    }
+    const int32_t id = sampler.sample(logits);
+    sampler.accept(id);
+    unfed = id;
+    if (done.stats.first_token_s == 0) done.stats.first_token_s = seconds_since(start);
+    if (tokenizer.is_end(id) && !options.ignore_end) {
+      done.reason = StopReason::kEndOfTurn;
+      break;
+    }
+    done.tokens.push_back(id);
+    if (options.logprobs >= 0) {
+      Step record;
+      record.id = id;
+      record.logprob = static_cast<float>(log_probability(logits, id));
+      top_log_probabilities(logits, options.logprobs, &record.top);
+      done.steps.push_back(std::move(record));
+    }
+    if (!sink.push(tokenizer.piece(id))) {
+      done.reason = sink.met_stop() ? StopReason::kStopString : StopReason::kCancelled;
+      break;
+    }
+  }
+  sink.finish();
+  if (sink.met_stop()) done.reason = StopReason::kStopString;
+  done.text = std::move(sink).text();
+  done.stats.decode_tokens = steps;
+  done.stats.decode_s = seconds_since(decode_start);
+  if (steps > 0) {
+    done.stats.decode_bytes = network.decode_bytes() + cache_bytes / static_cast<uint64_t>(steps);
+  }
+  done.stats.peak_memory_bytes = peak_memory_bytes();
+  model->impl().engine->impl().team->rest();
+  return done;
+}
+
+Result<Completion> Session::complete(std::string_view prompt, const GenerateOptions& options,
+                                     const TextCallback& on_text) {
+  Impl& impl = *impl_;
+  const std::vector<int32_t> ids = impl.tokenizer.encode(
+      prompt, {.add_bos = impl.tokens.empty() && !impl.unfed, .parse_special = true});
+  return impl.generate(ids, options, on_text);
+}
+
+void Session::set_system(std::string_view text) {
+  impl_->system = impl_->tokenizer.shield(text);
+}
+
+Result<Completion> Session::chat(std::string_view message, const GenerateOptions& options,
+                                 const TextCallback& on_text) {
+  Impl& impl = *impl_;
+  const Tokenizer& tokenizer = impl.tokenizer;
+  if (impl.messages.empty() && !impl.system.empty()) {
+    impl.messages.push_back({"system", impl.system});
+  }
+  const size_t before = impl.messages.size();
+  impl.messages.push_back({"user", tokenizer.shield(message)});
+  auto text = impl.model->impl().chat->render(impl.messages, /*add_generation_prompt=*/true);
+  if (!text) {
+    impl.messages.resize(before);
+    return std::move(text).error();
+  }
+
+  // Usually the new text goes on where the cache ends: feed only the rest. Otherwise (a template
+  // that rewrites history) keep what the two have in common.
+  std::vector<int32_t> ids;
+  if (!impl.fed.empty() && text->starts_with(impl.fed)) {
+    if (impl.unfed && tokenizer.is_end(*impl.unfed)) impl.unfed.reset();  // the template has it
+    ids = tokenizer.encode(std::string_view(*text).substr(impl.fed.size()),
+                           {.add_bos = false, .parse_special = true});
+  } else {
+    ids = tokenizer.encode(*text, {.add_bos = true, .parse_special = true});
+    const size_t longest = std::min(ids.size() - 1, impl.tokens.size());
+    size_t common = 0;
+    while (common < longest && ids[common] == impl.tokens[common]) ++common;
+    common = impl.keep(common);
+    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(common));
+  }
+  auto done = impl.generate(ids, options, on_text);
+  if (!done) {
+    impl.messages.resize(before);
+    return done;
+  }
+  impl.messages.push_back({"assistant", tokenizer.shield(done->text)});
+  impl.fed = *text + impl.messages.back().content;
+  return done;
+}
+
+}  // namespace nibble

@@ -1,0 +1,53 @@
+// The state of one conversation. Read next: session.cpp (evaluating), generate.cpp (answering).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nibble/nibble.h"
+#include "runtime/kv_cache.h"
+#include "runtime/model_impl.h"
+#include "runtime/ops/ops.h"
+
+namespace nibble {
+
+struct Session::Impl {
+  Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory);
+
+  // Evaluates ids at the current position, at most `batch` of them; the last one's logits go to
+  // `logits`, or every one's to all[ids][vocabulary].
+  Result<void> step(std::span<const int32_t> ids, float* all);
+  // Evaluates any number of ids in batches; stops early, without an error, when cancelled.
+  Result<void> evaluate(std::span<const int32_t> ids, float* all);
+  Result<Completion> generate(std::span<const int32_t> prompt, const GenerateOptions& options,
+                              const TextCallback& on_text);
+  Result<void> check_fits(size_t more) const;
+  // Forgets all but the first `count` tokens if the cache still allows it, else all. Returns how
+  // many are kept.
+  size_t keep(size_t count);
+  int64_t position() const { return static_cast<int64_t>(tokens.size()); }
+
+  std::shared_ptr<Model> model;
+  const Network& network;
+  const Tokenizer& tokenizer;
+  int64_t context = 0;
+  int64_t batch = 0;
+  KvCache cache;
+  OpsScratch scratch;
+  Buffer activation_memory;
+  Activations activations;
+  Ops ops;
+  std::vector<float> logits;     // [vocabulary], of the last token
+  std::vector<int32_t> tokens;   // in the cache
+  std::optional<int32_t> unfed;  // sampled, but not yet evaluated
+  std::atomic<bool> cancelled{false};
+
+  std::string system;
+  std::vector<ChatMessage> messages;  // contents shielded
+  std::string fed;                    // the chat text that the cache holds
+};
+
+}  // namespace nibble
