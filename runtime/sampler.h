@@ -25,6 +25,9 @@ class Random {
   uint64_t state_[4];
 };
 
+// Checks every field's range. Error 64 names the field, its value and its range.
+Result<void> validate(const SamplingOptions& options);
+
 class Sampler {
  public:
   Sampler(const SamplingOptions& options, size_t vocabulary);
