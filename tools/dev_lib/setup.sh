@@ -30,11 +30,14 @@ install_packages() {
     as_root=(sudo)
   fi
   say "install ${missing[*]}"
-  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
-  "${as_root[@]}" "${apt[@]}" update </dev/null >&2 ||
-    say "apt-get update failed; trying with the lists that are here"
-  "${as_root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >&2 ||
+  local log=build-setup.log apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+  "${as_root[@]}" "${apt[@]}" update </dev/null >"$log" 2>&1 ||
+    say "apt-get update failed; trying with the package lists that are here"
+  "${as_root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null \
+    >>"$log" 2>&1 || {
+    tail -n 30 "$log" >&2
     die "apt could not install: ${missing[*]}"
+  }
 }
 
 # install_for_preset PRESET [PACKAGE...]
