@@ -35,22 +35,23 @@ inline const std::vector<IncludeRule>& include_rules() {
   static const std::string kernel = c + "|([a-z]*intrin|arm_neon|arm_sve|arm_sme|arm_acle)\\.h";
   static const std::string shared = "simd/abi\\.h|simd/[a-z0-9_]+_inl\\.h";
   static const std::string system = "[a-z0-9_]+(\\.h)?|(sys|linux|asm)/[a-z_]+\\.h";
+  static const std::string generated = "[a-z_]+\\.inc";  // lists that CMake makes
   static const std::vector<IncludeRule> rules = [] {
     const std::string rows[][3] = {
         {"arch/", shared, kernel},
         {"simd/[a-z0-9_]+_inl\\.h", shared, kernel + "|xsimd/.*"},
         {"simd/abi\\.h", "", c},
-        {"simd/", "simd/.*|arch_list\\.inc", system},
+        {"simd/", "simd/.*|" + generated, system},
         {"runtime/include/", "nibble/.*", system},
         {"runtime/machine/thread_team\\.cpp", "(runtime|simd|nibble)/.*",
          system + "|(oneapi/)?tbb/.*"},
-        {"runtime/", "(runtime|simd|nibble)/.*", system},
+        {"runtime/", "(runtime|simd|nibble)/.*|" + generated, system},
         {"tools/examples/", "nibble/.*", system},
-        {"tools/", "(tools|runtime|simd|nibble)/.*|commands\\.inc",
+        {"tools/", "(tools|runtime|simd|nibble)/.*|" + generated,
          system + "|(CLI|editline|fmt|nlohmann)/.*"},
         {"bench/", "(bench|runtime|simd|nibble)/.*", system + "|(benchmark|fmt|nlohmann)/.*"},
         {"tests/consumer/", "nibble/.*", system},
-        {"tests/", "(tests|tools|runtime|simd|nibble)/.*|arch_list\\.inc",
+        {"tests/", "(tests|tools|runtime|simd|nibble)/.*|" + generated,
          system + "|(fmt|gtest|gmock|nlohmann)/.*"},
     };
     std::vector<IncludeRule> compiled;
