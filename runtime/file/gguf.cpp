@@ -1,6 +1,7 @@
 #include "runtime/file/gguf.h"
 
 #include <algorithm>
+#include <new>
 
 #include "runtime/file/concat.h"
 #include "runtime/file/gguf_part.h"
@@ -30,7 +31,7 @@ GgufFile::GgufFile(GgufFile&&) noexcept = default;
 GgufFile& GgufFile::operator=(GgufFile&&) noexcept = default;
 GgufFile::~GgufFile() = default;
 
-Result<GgufFile> GgufFile::open(const std::string& path) {
+Result<GgufFile> GgufFile::open(const std::string& path) try {
   NIBBLE_TRY(GgufPart first, read_gguf_part(path));
   NIBBLE_TRY(std::vector<GgufPart> parts, read_gguf_shards(path, std::move(first)));
   GgufFile file;
@@ -57,6 +58,8 @@ Result<GgufFile> GgufFile::open(const std::string& path) {
   }
   file.tensor_order_ = std::move(order.order);
   return file;
+} catch (const std::bad_alloc&) {
+  return Error{ErrorCode::kOs, path + ": not enough memory to read the file's header"};
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {
