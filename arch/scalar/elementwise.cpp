@@ -1,0 +1,13 @@
+// The element-wise kernels of this level; all of their code is in simd/elementwise_inl.h.
+#include "simd/elementwise_inl.h"
+
+#include "simd/abi.h"
+#include "simd/vec16_inl.h"
+
+namespace nibble {
+namespace {
+using V = Vec16<ScalarPart>;
+}
+}  // namespace nibble
+
+NIBBLE_EXPORT_KERNELS(elementwise, nibble::kElementwise<nibble::V>);

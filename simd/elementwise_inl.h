@@ -1,0 +1,276 @@
+// The element-wise kernels, once for every ISA: norm, activations, rope, quantisation, add, scale,
+// soft-cap, dequantisation of float formats.
+//
+// An arch file includes this and exports kElementwise<V>. Contracts: abi.h. Read next:
+// attention_inl.h.
+#pragma once
+
+#include "simd/math_inl.h"
+#include "simd/vec16_inl.h"
+
+namespace nibble {
+namespace {
+
+// y[i] = f(y[i], operands[i]...) for i < n, in steps of 16 and a partial last step.
+template <class V, class F, class... T>
+inline void map_elements(float* y, size_t n, F f, const T*... operands) {
+  size_t i = 0;
+  for (; i + NIBBLE_LANES <= n; i += NIBBLE_LANES) {
+    f(V::load(operands + i)...).store(y + i);
+  }
+  if (i < n) f(V::load_n(operands + i, n - i)...).store_n(y + i, n - i);
+}
+
+template <class V>
+void rms_norm(const NormArgs* a) {
+  V squares = V::splat(0.0f);
+  size_t i = 0;
+  for (; i + NIBBLE_LANES <= a->n; i += NIBBLE_LANES) {
+    const V x = V::load(a->x + i);
+    squares = fma(x, x, squares);
+  }
+  if (i < a->n) {
+    const V x = V::load_n(a->x + i, a->n - i);
+    squares = fma(x, x, squares);
+  }
+  const float mean = reduce_add(squares) / static_cast<float>(a->n);
+  const V scale = V::splat(1.0f / sqrtf(mean + a->eps));
+  if (a->weight == nullptr) {
+    const auto norm = [&](const V& x) { return x * scale; };
+    const auto norm_add = [&](const V& x, const V& y) { return y + x * scale; };
+    a->accumulate ? map_elements<V>(a->y, a->n, norm_add, a->x, a->y)
+                  : map_elements<V>(a->y, a->n, norm, a->x);
+  } else {
+    const auto norm = [&](const V& x, const V& w) { return x * scale * w; };
+    const auto norm_add = [&](const V& x, const V& w, const V& y) { return y + x * scale * w; };
+    a->accumulate ? map_elements<V>(a->y, a->n, norm_add, a->x, a->weight, a->y)
+                  : map_elements<V>(a->y, a->n, norm, a->x, a->weight);
+  }
+}
+
+template <class V>
+void gelu_mul(const GluArgs* a) {
+  const auto f = [](const V& gate, const V& up) { return gelu_tanh(gate) * up; };
+  map_elements<V>(a->y, a->n, f, a->gate, a->up);
+}
+
+template <class V>
+void silu_mul(const GluArgs* a) {
+  const auto f = [](const V& gate, const V& up) { return silu(gate) * up; };
+  map_elements<V>(a->y, a->n, f, a->gate, a->up);
+}
+
+// (x0, x1) turned by the angle whose cosine and sine are given.
+template <class V>
+struct Turned {
+  V x0, x1;
+};
+template <class V>
+inline Turned<V> turn(const V& x0, const V& x1, const V& cos, const V& sin) {
+  return {x0 * cos - x1 * sin, fma(x1, cos, x0 * sin)};
+}
+
+template <class V>
+void rope_neox(const RopeArgs* a) {
+  const size_t half = a->n_rot / 2;
+  float* low = a->x;
+  float* high = a->x + half;
+  size_t i = 0;
+  for (; i + NIBBLE_LANES <= half; i += NIBBLE_LANES) {
+    const Turned<V> t =
+        turn(V::load(low + i), V::load(high + i), V::load(a->cos + i), V::load(a->sin + i));
+    t.x0.store(low + i);
+    t.x1.store(high + i);
+  }
+  if (i < half) {
+    const size_t n = half - i;
+    const Turned<V> t = turn(V::load_n(low + i, n), V::load_n(high + i, n),
+                             V::load_n(a->cos + i, n), V::load_n(a->sin + i, n));
+    t.x0.store_n(low + i, n);
+    t.x1.store_n(high + i, n);
+  }
+}
+
+// Pairs are pulled apart and put together through buffers; the arithmetic is rope_neox's.
+template <class V>
+void rope_norm(const RopeArgs* a) {
+  const size_t half = a->n_rot / 2;
+  for (size_t i = 0; i < half; i += NIBBLE_LANES) {
+    const size_t n = half - i < NIBBLE_LANES ? half - i : NIBBLE_LANES;
+    float even[NIBBLE_LANES] = {}, odd[NIBBLE_LANES] = {};
+    float* x = a->x + 2 * i;
+    for (size_t j = 0; j < n; ++j) {
+      even[j] = x[2 * j];
+      odd[j] = x[2 * j + 1];
+    }
+    const Turned<V> t =
+        turn(V::load(even), V::load(odd), V::load_n(a->cos + i, n), V::load_n(a->sin + i, n));
+    t.x0.store(even);
+    t.x1.store(odd);
+    for (size_t j = 0; j < n; ++j) {
+      x[2 * j] = even[j];
+      x[2 * j + 1] = odd[j];
+    }
+  }
+}
+
+template <class V>
+void add(const UnaryArgs* a) {
+  const auto f = [](const V& y, const V& x) { return y + x; };
+  map_elements<V>(a->y, a->n, f, a->y, a->x);
+}
+
+template <class V>
+void scale(const UnaryArgs* a) {
+  const V factor = V::splat(a->scalar);
+  map_elements<V>(
+      a->y, a->n, [&](const V& y) { return y * factor; }, a->y);
+}
+
+template <class V>
+inline V softcapped(const V& x, float cap) {
+  return V::splat(cap) * tanh(x * V::splat(1.0f / cap));
+}
+
+template <class V>
+void softcap(const UnaryArgs* a) {
+  map_elements<V>(
+      a->y, a->n, [&](const V& y) { return softcapped(y, a->scalar); }, a->y);
+}
+
+// max |x| over two vectors as bits: bits order like magnitudes, with NaN above infinity.
+template <class P>
+inline int32_t max_magnitude_bits(const Vec16<P>& a, const Vec16<P>& b) {
+  auto best = P::max_int(P::bits(P::abs(a.part[0])), P::bits(P::abs(b.part[0])));
+  for (size_t i = 1; i < a.kParts; ++i) {
+    best = P::max_int(best, P::bits(P::abs(a.part[i])));
+    best = P::max_int(best, P::bits(P::abs(b.part[i])));
+  }
+  return P::reduce_max_int(best);
+}
+
+// Stores round_to_even(x * inverse) as 16 int8, returns their sum.
+template <class P>
+inline int32_t store_rounded(const Vec16<P>& x, const Vec16<P>& inverse, int8_t* q) {
+  const Int16Lanes<P> n = rounded_int(x * inverse + Vec16<P>::splat(kRoundMagic));
+  auto sum = n.part[0];
+  for (size_t i = 0; i < n.kParts; ++i) {
+    P::store_int8(n.part[i], q + i * P::kLanes);
+    if (i > 0) sum = P::add_int(sum, n.part[i]);
+  }
+  return P::reduce_add_int(sum);
+}
+
+template <class V>
+void quantize_row(const QuantizeArgs* a) {
+  constexpr int32_t kInfinityBits = 0x7f800000;
+  constexpr float kLeast = 0x1p-120f;  // 127 / amax must not overflow; smaller blocks become 0
+  uint8_t* block = static_cast<uint8_t*>(a->panel);
+  const size_t block_bytes = a->mt * (sizeof(float) + sizeof(int32_t) + NIBBLE_BLOCK);
+  for (size_t i = 0; i < a->k; i += NIBBLE_BLOCK, block += block_bytes) {
+    const V x0 = V::load(a->x + i), x1 = V::load(a->x + i + NIBBLE_LANES);
+    const int32_t bits = max_magnitude_bits(x0, x1);
+    const bool finite = bits < kInfinityBits;
+    const float amax = float_from_bits(static_cast<uint32_t>(bits));
+    const float d = finite ? amax / 127.0f : NAN;
+    const V inverse = V::splat(finite && amax >= kLeast ? 127.0f / amax : 0.0f);
+    int8_t* q = reinterpret_cast<int8_t*>(block + a->mt * (sizeof(float) + sizeof(int32_t))) +
+                a->t * NIBBLE_BLOCK;
+    int32_t sum = store_rounded(x0, inverse, q);
+    sum += store_rounded(x1, inverse, q + NIBBLE_LANES);
+    const int32_t neg8 = finite ? -8 * sum : 0;
+    memcpy(block + a->t * sizeof(float), &d, sizeof(d));
+    memcpy(block + a->mt * sizeof(float) + a->t * sizeof(int32_t), &neg8, sizeof(neg8));
+  }
+}
+
+template <class V, class T>
+void dequantize_row(const DequantizeArgs* a) {
+  map_elements<V>(
+      a->dst, a->k, [](const V& x) { return x; }, static_cast<const T*>(a->src));
+}
+
+template <class V>
+constexpr KernelEntry kElementwise[] = {
+    {Op::kQuantizeRow,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.quantize = quantize_row<V>},
+     "quantize_row"},
+    {Op::kDequantizeRow,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.dequantize = dequantize_row<V, float>},
+     "dequantize_f32"},
+    {Op::kDequantizeRow,
+     Format::kF16,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.dequantize = dequantize_row<V, F16>},
+     "dequantize_f16"},
+    {Op::kDequantizeRow,
+     Format::kBF16,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.dequantize = dequantize_row<V, BF16>},
+     "dequantize_bf16"},
+    {Op::kRmsNorm,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.norm = rms_norm<V>},
+     "rms_norm"},
+    {Op::kGeluMul,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.glu = gelu_mul<V>},
+     "gelu_mul"},
+    {Op::kSiluMul,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.glu = silu_mul<V>},
+     "silu_mul"},
+    {Op::kRopeNeox,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.rope = rope_neox<V>},
+     "rope_neox"},
+    {Op::kRopeNorm,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.rope = rope_norm<V>},
+     "rope_norm"},
+    {Op::kAdd, Format::kF32, Activation::kNone, Layout::kRowMajor, 1, {.unary = add<V>}, "add"},
+    {Op::kScale,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.unary = scale<V>},
+     "scale"},
+    {Op::kSoftcap,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.unary = softcap<V>},
+     "softcap"},
+};
+
+}  // namespace
+}  // namespace nibble
