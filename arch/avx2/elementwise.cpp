@@ -1,7 +1,6 @@
 // The element-wise kernels of this level; all of their code is in simd/elementwise_inl.h.
-#include "simd/elementwise_inl.h"
-
 #include "simd/abi.h"
+#include "simd/elementwise_inl.h"
 #include "simd/vec16_xsimd_inl.h"
 
 namespace nibble {
