@@ -25,7 +25,7 @@ constexpr FeatureName kNames[] = {
     {kAvx2, "avx2"},
     {kFma, "fma"},
     {kF16c, "f16c"},
-    {kAvxVnni, "avxvnni"},
+    {kAvxvnni, "avxvnni"},
     {kAvx512f, "avx512f"},
     {kAvx512bw, "avx512bw"},
     {kAvx512dq, "avx512dq"},
@@ -84,7 +84,7 @@ CpuFeatures detect() {
     set(bit(one.ecx, 12), kFma);
     set(bit(one.ecx, 29), kF16c);
     set(bit(seven.ebx, 5), kAvx2);
-    set(bit(seven_one.eax, 4), kAvxVnni);
+    set(bit(seven_one.eax, 4), kAvxvnni);
   }
   if ((states & kAvx512State) == kAvx512State && bit(seven.ebx, 16)) {
     set(true, kAvx512f);

@@ -18,7 +18,7 @@ enum CpuFeature : uint64_t {
   kAvx2 = 1ull << 2,
   kFma = 1ull << 3,
   kF16c = 1ull << 4,
-  kAvxVnni = 1ull << 5,
+  kAvxvnni = 1ull << 5,
   kAvx512f = 1ull << 6,
   kAvx512bw = 1ull << 7,
   kAvx512dq = 1ull << 8,
