@@ -217,16 +217,14 @@ void print_text(const GgufFile& file, bool with_tensors) {
     }
     types.print();
   }
+  const auto kv_memory = kv_memory_table(file);
+  if (kv_memory.empty()) return;
+  std::printf("\nMemory\n");
   Table memory({true, true});
-  bool any = false;
-  for (const uint64_t context : kv_table_contexts(file)) {
-    const auto bytes = kv_cache_bytes(file, context);
-    if (!bytes) continue;
-    if (!any) memory.add({"context", "KV cache (f16)"});
-    any = true;
-    memory.add({std::to_string(context), human_bytes(*bytes)});
+  memory.add({"context", "KV cache (f16)"});
+  for (const KvMemory& row : kv_memory) {
+    memory.add({std::to_string(row.context), human_bytes(row.bytes)});
   }
-  if (any) std::printf("\nMemory\n");
   memory.print();
 }
 
@@ -260,11 +258,8 @@ void print_json(const GgufFile& file) {
                             {"weights", total.weights},
                             {"bytes", total.bytes}});
   }
-  for (const uint64_t context : kv_table_contexts(file)) {
-    const auto bytes = kv_cache_bytes(file, context);
-    if (bytes) {
-      out["kv_cache"].push_back({{"context", context}, {"format", "f16"}, {"bytes", *bytes}});
-    }
+  for (const KvMemory& row : kv_memory_table(file)) {
+    out["kv_cache"].push_back({{"context", row.context}, {"format", "f16"}, {"bytes", row.bytes}});
   }
   std::printf("%s\n", out.dump(1, ' ', false, json::error_handler_t::replace).c_str());
 }

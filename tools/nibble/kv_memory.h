@@ -1,21 +1,21 @@
-// What the KV cache of a model takes, worked out from the metadata of its file.
-// Read next: cmd_inspect.cpp.
+// What the KV cache of a model takes at different context lengths, from its file's metadata.
+// Read next: cmd_inspect.cpp, runtime/kv_cache.h.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "runtime/file/gguf.h"
 
 namespace nibble::cli {
 
-// Bytes of an f16 KV cache for `context` tokens (one sequence, prompts evaluated in batches of
-// 256); nothing for files without a model's dimensions. Layers with a sliding window hold only
-// their window and a batch.
-std::optional<uint64_t> kv_cache_bytes(const GgufFile& file, uint64_t context);
+struct KvMemory {
+  int64_t context;  // tokens
+  uint64_t bytes;   // of an f16 cache for one conversation, with the default batch
+};
 
-// Context lengths for a table: powers of two from 2048 and the length the model was trained for.
-std::vector<uint64_t> kv_table_contexts(const GgufFile& file);
+// For powers of two from 2048 tokens and for the length the model was trained for. Empty for files
+// without weights and for those whose dimensions nibble cannot use.
+std::vector<KvMemory> kv_memory_table(const GgufFile& file);
 
 }  // namespace nibble::cli
