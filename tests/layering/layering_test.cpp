@@ -95,7 +95,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"arch/avx2/a.cpp",
              "#include <immintrin.h>\n#include <math.h>\n#include \"arch/avx2/a.h\"\n"
              "#include \"simd/abi.h\"\n#include \"simd/elementwise_inl.h\"\n"},
-        Case{"simd/a_inl.h", "#include <stdint.h>\n#include <xsimd/xsimd.hpp>\n"},
+        Case{"simd/a_inl.h", "#include <stdint.h>\n#include \"simd/xsimd_inl.h\"\n"},
+        Case{"simd/xsimd_inl.h", "#include <algorithm>\n#include <xsimd/xsimd.hpp>\n"},
         Case{"runtime/a.cpp",
              "#include <sys/mman.h>\n#include <vector>\n#include \"simd/cpu.h\"\n"},
         Case{"runtime/a.cpp", "int a;  // what tbb::task_arena and hwloc_bitmap_t would do\n"},
