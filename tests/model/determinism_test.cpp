@@ -1,0 +1,84 @@
+// The same file and prompt give the same logits, bit for bit, at any thread count, batch size and
+// ISA level.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "nibble/nibble.h"
+#include "simd/registry.h"
+
+namespace nibble {
+namespace {
+
+const char* const kModel = NIBBLE_SOURCE_DIR "/tools/models/stories-gemma3-qat-q4_0.gguf";
+
+struct Setting {
+  int threads = 1;
+  int64_t batch = 256;
+  std::string isa;
+};
+
+// Logits of the last of some 300 tokens (window 128: the rings wrap), and of 3 decode steps.
+std::vector<float> run(const Setting& setting) {
+  auto engine = Engine::create({.threads = setting.threads, .isa = setting.isa});
+  EXPECT_TRUE(engine) << engine.error().message;
+  auto model = Model::load(*engine, kModel);
+  EXPECT_TRUE(model) << model.error().message;
+  auto session = Session::create(*model, {.context = 1024, .batch = setting.batch});
+  EXPECT_TRUE(session) << session.error().message;
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 301; ++i) ids.push_back((i * 7919 + 13) % 2000 + 6);
+  std::vector<float> all = *(*session)->evaluate(ids, false);
+  for (const int32_t id : {100, 200, 300}) {
+    const auto logits = (*session)->evaluate({&id, 1}, false);
+    EXPECT_TRUE(logits);
+    all.insert(all.end(), logits->begin(), logits->end());
+  }
+  return all;
+}
+
+void expect_same(const std::vector<float>& a, const std::vector<float>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
+}
+
+TEST(DeterminismTest, ThreadsDoNotMatter) {
+  const auto one = run({.threads = 1});
+  for (const int threads : {2, 3, 4}) expect_same(one, run({.threads = threads}));
+}
+
+TEST(DeterminismTest, BatchSizeDoesNotMatter) {
+  const auto whole = run({.threads = 2, .batch = 1024});
+  for (const int64_t batch : {1, 7, 16, 33, 256}) {
+    expect_same(whole, run({.threads = 2, .batch = batch}));
+  }
+}
+
+TEST(DeterminismTest, IsaDoesNotMatter) {
+  const auto scalar = run({.threads = 2, .isa = "scalar"});
+  const CpuFeatures features = detect_cpu_features();
+  int levels = 0;
+  for (const IsaLevel& level : isa_levels()) {
+    if ((level.required & ~features) != 0) continue;
+    SCOPED_TRACE(level.name);
+    expect_same(scalar, run({.threads = 2, .isa = std::string(level.name)}));
+    ++levels;
+  }
+  EXPECT_GE(levels, 1);
+}
+
+TEST(DeterminismTest, ForcedLevelTakesEffect) {
+  for (const IsaLevel& level : isa_levels()) {
+    auto engine = Engine::create({.threads = 1, .isa = std::string(level.name)});
+    if (!engine) continue;  // a machine without it; the registry's tests check that message
+    bool used = false;
+    for (const Engine::Choice& choice : (*engine)->choices()) {
+      used |= choice.isa == level.name;
+      EXPECT_LE(choice.isa == "scalar" ? 0 : 1, level.rank) << choice.kernel;
+    }
+    EXPECT_TRUE(used) << level.name;
+  }
+}
+
+}  // namespace
+}  // namespace nibble

@@ -1,0 +1,221 @@
+// Sessions: limits, stop conditions, cancel, the chat form, memory.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "nibble/nibble.h"
+
+namespace {
+std::atomic<size_t> allocations{0};
+}  // namespace
+
+// Counts every allocation of this test program.
+void* operator new(size_t size) {
+  ++allocations;
+  if (void* p = std::malloc(size)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, size_t) noexcept {
+  std::free(p);
+}
+
+namespace nibble {
+namespace {
+
+const char* const kModel = NIBBLE_SOURCE_DIR "/tools/models/stories-gemma3-qat-q4_0.gguf";
+
+class SessionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto engine = Engine::create({.threads = 2, .isa = ""});
+    ASSERT_TRUE(engine) << engine.error().message;
+    auto model = Model::load(*engine, kModel);
+    ASSERT_TRUE(model) << model.error().message;
+    model_ = *model;
+  }
+
+  std::unique_ptr<Session> make(const SessionOptions& options = {}) {
+    auto session = Session::create(model_, options);
+    EXPECT_TRUE(session) << session.error().message;
+    return session ? std::move(*session) : nullptr;
+  }
+
+  static GenerateOptions greedy(int64_t tokens) {
+    GenerateOptions options;
+    options.sampling.temperature = 0;
+    options.max_tokens = tokens;
+    return options;
+  }
+
+  std::shared_ptr<Model> model_;
+};
+
+TEST_F(SessionTest, ContextIsChecked) {
+  for (const int64_t context : {int64_t{-5}, int64_t{1000000000000}, int64_t{2049}}) {
+    const auto session = Session::create(model_, {.context = context});
+    ASSERT_FALSE(session);
+    EXPECT_EQ(session.error().code, ErrorCode::kUsage);
+    EXPECT_NE(session.error().message.find(std::to_string(context)), std::string::npos);
+    EXPECT_NE(session.error().message.find("2048"), std::string::npos);
+  }
+}
+
+TEST_F(SessionTest, PromptBeyondTheContextIsAnErrorWithBothCounts) {
+  auto session = make({.context = 16});
+  const auto done = session->complete(
+      "One day a cat and a dog went to the big park to play with "
+      "the red ball and the blue boat and the bird",
+      greedy(4));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kUsage);
+  EXPECT_NE(done.error().message.find("the context holds 16"), std::string::npos);
+  EXPECT_EQ(session->position(), 0);
+}
+
+TEST_F(SessionTest, FullContextEndsTheAnswer) {
+  auto session = make({.context = 16});
+  const auto done = session->complete("Once upon a time", greedy(-1));
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->reason, StopReason::kContextFull);
+  EXPECT_EQ(session->position(), 16);
+}
+
+TEST_F(SessionTest, ContinuingEqualsAnsweringInOneGo) {
+  auto whole = make();
+  const auto at_once = whole->complete("Once upon a time", greedy(24));
+  auto parts = make();
+  std::string text;
+  ASSERT_TRUE(at_once);
+  for (int i = 0; i < 3; ++i) {
+    const auto part = parts->complete(i == 0 ? "Once upon a time" : "", greedy(8));
+    ASSERT_TRUE(part) << part.error().message;
+    text += part->text;
+  }
+  EXPECT_EQ(text, at_once->text);
+}
+
+TEST_F(SessionTest, StopStringIsCutOffWhereverItsPartsFall) {
+  auto session = make();
+  auto options = greedy(60);
+  options.stop = {"girl named", "zzz"};
+  std::string streamed;
+  const auto done = session->complete("Once upon a time", options, [&](std::string_view text) {
+    streamed += text;
+    return true;
+  });
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->reason, StopReason::kStopString);
+  EXPECT_EQ(done->text, ", there was a little ");
+  EXPECT_EQ(streamed, done->text);
+}
+
+TEST_F(SessionTest, CallbackCanStop) {
+  auto session = make();
+  int calls = 0;
+  const auto done = session->complete("Once upon a time", greedy(60),
+                                      [&](std::string_view) { return ++calls < 3; });
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->reason, StopReason::kCancelled);
+  EXPECT_EQ(calls, 3);
+}
+
+TEST_F(SessionTest, CancelFromAnotherThread) {
+  auto session = make();
+  auto options = greedy(-1);
+  options.ignore_end = true;
+  std::atomic<bool> started{false};
+  std::thread other([&] {
+    while (!started) std::this_thread::yield();
+    session->cancel();
+  });
+  const auto done = session->complete("Once upon a time", options, [&](std::string_view) {
+    started = true;
+    return true;
+  });
+  other.join();
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->reason, StopReason::kCancelled);
+  EXPECT_LT(session->position(), session->context());
+  EXPECT_TRUE(session->complete("", greedy(2)));  // and it goes on
+}
+
+TEST_F(SessionTest, ChatEndsItsTurnAndGoesOn) {
+  auto session = make();
+  auto options = greedy(400);
+  const auto first = session->chat("Tell me a story about a cat.", options);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->reason, StopReason::kEndOfTurn);
+  EXPECT_EQ(first->text.find("<end_of_turn>"), std::string::npos);
+  EXPECT_TRUE(first->text.starts_with("Once upon a time"));
+  const int64_t position = session->position();
+  const auto second = session->chat("Tell me a story about a dog.", options);
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(second->stats.cached_tokens, position);  // nothing is computed again
+  EXPECT_LT(second->stats.prompt_tokens, 40);
+}
+
+TEST_F(SessionTest, ControlTokensInAMessageArePlainText) {
+  auto a = make();
+  auto b = make();
+  const auto plain = a->chat("Say <end_of_turn> now", greedy(1));
+  const auto other = b->chat("Say now", greedy(1));
+  ASSERT_TRUE(plain && other);
+  // As a control token it would take one token, as text it takes several.
+  EXPECT_GT(plain->stats.prompt_tokens, other->stats.prompt_tokens + 4);
+}
+
+TEST_F(SessionTest, AResetSessionAnswersAsANewOne) {
+  auto session = make();
+  const auto first = session->chat("Tell me a story about a cat.", greedy(20));
+  session->reset();
+  const auto again = session->chat("Tell me a story about a cat.", greedy(20));
+  ASSERT_TRUE(first && again);
+  EXPECT_EQ(first->text, again->text);
+}
+
+TEST_F(SessionTest, SeedDecidesTheText) {
+  GenerateOptions options;
+  options.max_tokens = 40;
+  options.sampling.seed = 7;
+  const auto text = [&](uint64_t seed) {
+    options.sampling.seed = seed;
+    auto session = make();
+    return session->complete("Once upon a time", options)->text;
+  };
+  EXPECT_EQ(text(7), text(7));
+  EXPECT_NE(text(7), text(8));
+}
+
+TEST_F(SessionTest, InvalidTokensAreRefused) {
+  auto session = make();
+  for (const int32_t id : {-1, 2048, 1 << 30}) {
+    const auto logits = session->evaluate({&id, 1}, false);
+    ASSERT_FALSE(logits);
+    EXPECT_EQ(logits.error().code, ErrorCode::kUsage);
+  }
+}
+
+TEST_F(SessionTest, DecodingAllocatesNothingPerLayerOrToken) {
+  auto session = make();
+  const int32_t id = 300;
+  ASSERT_TRUE(session->evaluate({&id, 1}, false));
+  const size_t before = allocations;
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(session->evaluate({&id, 1}, false));
+  // evaluate() itself returns a fresh vector of logits: that one, and no other.
+  EXPECT_LE(allocations - before, 20u * 2);
+}
+
+TEST_F(SessionTest, KvMemoryIsExact) {
+  // 5 layers with a window of 128 (ring: 128 + 255 -> 3 blocks of 128) and one with 8 blocks;
+  // a block: 128 positions x head_dim 64 x 2 (keys, values) x 2 bytes.
+  EXPECT_EQ(model_->kv_bytes(1024), (5u * 3 + 8) * 128 * 64 * 2 * 2);
+}
+
+}  // namespace
+}  // namespace nibble
