@@ -183,7 +183,7 @@ const HostileCase kCases[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Files, HostileModelTest, testing::ValuesIn(kCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 // Scales are looked at where matrices are packed, or show as logits that are not finite.
 TEST(HostileModelTest, ScaleNotFiniteIsFoundBeforeAnythingIsGenerated) {
