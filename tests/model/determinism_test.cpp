@@ -12,19 +12,13 @@ namespace {
 
 const char* const kModel = NIBBLE_SOURCE_DIR "/tools/models/stories-gemma3-qat-q4_0.gguf";
 
-struct Setting {
-  int threads = 1;
-  int64_t batch = 256;
-  std::string isa;
-};
-
 // Logits of the last of some 300 tokens (window 128: the rings wrap), and of 3 decode steps.
-std::vector<float> run(const Setting& setting) {
-  auto engine = Engine::create({.threads = setting.threads, .isa = setting.isa});
+std::vector<float> run(int threads, int64_t batch = 256, const std::string& isa = "") {
+  auto engine = Engine::create({.threads = threads, .isa = isa});
   EXPECT_TRUE(engine) << engine.error().message;
   auto model = Model::load(*engine, kModel);
   EXPECT_TRUE(model) << model.error().message;
-  auto session = Session::create(*model, {.context = 1024, .batch = setting.batch});
+  auto session = Session::create(*model, {.context = 1024, .batch = batch});
   EXPECT_TRUE(session) << session.error().message;
   std::vector<int32_t> ids;
   for (int i = 0; i < 301; ++i) ids.push_back((i * 7919 + 13) % 2000 + 6);
@@ -43,25 +37,25 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 TEST(DeterminismTest, ThreadsDoNotMatter) {
-  const auto one = run({.threads = 1});
-  for (const int threads : {2, 3, 4}) expect_same(one, run({.threads = threads}));
+  const auto one = run(1);
+  for (const int threads : {2, 3, 4}) expect_same(one, run(threads));
 }
 
 TEST(DeterminismTest, BatchSizeDoesNotMatter) {
-  const auto whole = run({.threads = 2, .batch = 1024});
+  const auto whole = run(2, 1024);
   for (const int64_t batch : {1, 7, 16, 33, 256}) {
-    expect_same(whole, run({.threads = 2, .batch = batch}));
+    expect_same(whole, run(2, batch));
   }
 }
 
 TEST(DeterminismTest, IsaDoesNotMatter) {
-  const auto scalar = run({.threads = 2, .isa = "scalar"});
+  const auto scalar = run(2, 256, "scalar");
   const CpuFeatures features = detect_cpu_features();
   int levels = 0;
   for (const IsaLevel& level : isa_levels()) {
     if ((level.required & ~features) != 0) continue;
     SCOPED_TRACE(level.name);
-    expect_same(scalar, run({.threads = 2, .isa = std::string(level.name)}));
+    expect_same(scalar, run(2, 256, std::string(level.name)));
     ++levels;
   }
   EXPECT_GE(levels, 1);
