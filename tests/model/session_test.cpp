@@ -2,28 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 #include "nibble/nibble.h"
 
-namespace {
-std::atomic<size_t> allocations{0};
-}  // namespace
-
-// Counts every allocation of this test program.
-void* operator new(size_t size) {
-  ++allocations;
-  if (void* p = std::malloc(size)) return p;
-  throw std::bad_alloc();
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, size_t) noexcept {
-  std::free(p);
-}
+extern std::atomic<size_t> nibble_test_allocations;  // allocation_counter_test.cpp
 
 namespace nibble {
 namespace {
@@ -205,10 +188,10 @@ TEST_F(SessionTest, DecodingAllocatesNothingPerLayerOrToken) {
   auto session = make();
   const int32_t id = 300;
   ASSERT_TRUE(session->evaluate({&id, 1}, false));
-  const size_t before = allocations;
+  const size_t before = nibble_test_allocations;
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(session->evaluate({&id, 1}, false));
   // evaluate() itself returns a fresh vector of logits: that one, and no other.
-  EXPECT_LE(allocations - before, 20u * 2);
+  EXPECT_LE(nibble_test_allocations - before, 20u * 2);
 }
 
 TEST_F(SessionTest, KvMemoryIsExact) {
