@@ -32,6 +32,7 @@ enum class Op : uint8_t {
   kToKv,           // to_kv      ToKvArgs        float K and V rows -> KV-cache block
   kAttend,         // attend     AttendArgs      query rows against one block of keys
   kAttendMerge,    // merge      AttendMergeArgs
+  kPeak,           // peak       PeakArgs        the level's int8 limit, for benches
   kCount
 };
 
@@ -175,6 +176,14 @@ typedef struct AttendMergeArgs {
   size_t head_dim;
 } AttendMergeArgs;
 
+// The level's densest int8 multiply-accumulate from registers alone, the limit that its matmul
+// kernels are measured against. Repeats some instructions `rounds` times.
+typedef struct PeakArgs {
+  size_t rounds;
+  uint64_t macs;  // out: multiply-accumulates done
+  int32_t sink;   // out: meaningless, keeps the work alive
+} PeakArgs;
+
 typedef union KernelFn {
   void (*matmul)(const MatmulArgs*);
   void (*quantize)(const QuantizeArgs*);
@@ -186,6 +195,7 @@ typedef union KernelFn {
   void (*to_kv)(const ToKvArgs*);
   void (*attend)(const AttendArgs*);
   void (*merge)(const AttendMergeArgs*);
+  void (*peak)(PeakArgs*);
 } KernelFn;
 
 // One kernel of one ISA level. The level's required CPU features come from its isa.cmake.

@@ -32,7 +32,7 @@ constexpr KernelFile kFiles[] = {
 constexpr std::string_view kOpNames[] = {
     "matmul",   "quantize_row", "dequantize_row", "rms_norm",     "gelu_mul",
     "silu_mul", "rope_neox",    "rope_norm",      "add",          "scale",
-    "softcap",  "to_kv",        "attend",         "attend_merge",
+    "softcap",  "to_kv",        "attend",         "attend_merge", "peak",
 };
 static_assert(std::size(kOpNames) == static_cast<size_t>(Op::kCount));
 

@@ -181,7 +181,7 @@ TEST(Cpu, AgreesWithTheKernel) {
                                                      {"avx2", kAvx2},
                                                      {"fma", kFma},
                                                      {"f16c", kF16c},
-                                                     {"avx_vnni", kAvxVnni},
+                                                     {"avx_vnni", kAvxvnni},
                                                      {"avx512f", kAvx512f},
                                                      {"avx512bw", kAvx512bw},
                                                      {"avx512dq", kAvx512dq},
