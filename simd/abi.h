@@ -77,7 +77,8 @@ typedef struct MatmulArgs {
 
 // Quantises one float row into token slot t of a panel of mt tokens (layout.h: ActivationPanel).
 // Per block of 32: amax = max|x|; d = amax / 127; q = round_to_even(x * (127 / amax)), q = 0 when
-// amax is 0. A block with a NaN or infinity gets d = NaN, so that it shows in the result.
+// amax < 2^-120. A block with a NaN or infinity gets d = NaN, q = 0, so that it shows in the
+// result.
 typedef struct QuantizeArgs {
   const float* x;
   size_t k;

@@ -1,0 +1,112 @@
+// Inputs for kernels, made from a seed: the same for every ISA level, so that levels can be
+// compared. Read next: kernels_test.cpp.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "simd/format.h"
+#include "simd/half_inl.h"
+#include "simd/layout.h"
+#include "simd/registry.h"
+
+namespace nibble {
+
+// What inputs are beside being random.
+enum class Flavour {
+  kPlain,
+  kZeros,      // scales and activations 0
+  kTiny,       // scales subnormal, activations down to subnormal
+  kExtreme,    // every weight the most negative, every activation +-1 (so +-127 in Q8)
+  kNotFinite,  // a NaN and infinities among the floats
+};
+inline constexpr Flavour kFlavours[] = {Flavour::kPlain, Flavour::kZeros, Flavour::kTiny,
+                                        Flavour::kExtreme, Flavour::kNotFinite};
+
+struct Shape {
+  size_t m = 1, n = 1, k = 1;
+};
+
+inline std::vector<float> make_floats(size_t count, Flavour flavour, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  std::vector<float> x(count);
+  for (float& value : x) {
+    value = uniform(random);
+    switch (flavour) {
+      case Flavour::kPlain:
+        value *= 4.0f;
+        break;
+      case Flavour::kZeros:
+        value = 0.0f;
+        break;
+      case Flavour::kTiny:
+        value *= random() % 2 == 0 ? 1e-37f : 1e-43f;
+        break;
+      case Flavour::kExtreme:
+        value = value < 0 ? -1.0f : 1.0f;
+        break;
+      case Flavour::kNotFinite:
+        break;
+    }
+  }
+  if (flavour == Flavour::kNotFinite) {
+    x[random() % count] = std::numeric_limits<float>::quiet_NaN();
+    x[random() % count] = std::numeric_limits<float>::infinity();
+    x[random() % count] = -std::numeric_limits<float>::infinity();
+  }
+  return x;
+}
+
+// n rows of depth k as they lie in a file. Scales stay finite: pack_rows refuses others.
+inline std::vector<uint8_t> make_weights(Format format, const Shape& shape, Flavour flavour,
+                                         unsigned seed) {
+  std::mt19937 random(seed);
+  const size_t count = shape.n * shape.k;
+  std::vector<uint8_t> bytes(shape.n * row_bytes(format, shape.k));
+  if (format == Format::kF32 || format == Format::kF16 || format == Format::kBF16) {
+    const std::vector<float> floats = make_floats(count, flavour, seed);
+    for (size_t i = 0; i < count; ++i) {
+      const uint16_t f16 = f16_from_f32(floats[i]), bf16 = bf16_from_f32(floats[i]);
+      if (format == Format::kF32) std::memcpy(&bytes[i * 4], &floats[i], 4);
+      if (format == Format::kF16) std::memcpy(&bytes[i * 2], &f16, 2);
+      if (format == Format::kBF16) std::memcpy(&bytes[i * 2], &bf16, 2);
+    }
+    return bytes;
+  }
+  const size_t block_bytes = format_info(format).block_bytes;
+  std::uniform_real_distribution<float> scale(-0.1f, 0.1f);
+  for (uint8_t& byte : bytes) {
+    byte = static_cast<uint8_t>(random());
+    if (flavour == Flavour::kExtreme) byte = format == Format::kQ8_0 ? 0x80 : 0x00;
+  }
+  for (size_t at = 0; at < bytes.size(); at += block_bytes) {
+    uint16_t d = f16_from_f32(scale(random));
+    if (flavour == Flavour::kZeros) d = random() % 2 == 0 ? 0x0000 : 0x8000;
+    if (flavour == Flavour::kTiny) d = static_cast<uint16_t>(random() & 0x83ff);
+    if (flavour == Flavour::kExtreme) d = 0x7bff;  // 65504
+    std::memcpy(&bytes[at], &d, sizeof(d));
+  }
+  return bytes;
+}
+
+// Q8 panels of float[m][k], by the scalar kernel.
+inline std::vector<uint8_t> make_panels(const std::vector<float>& x, size_t m, size_t k) {
+  const Kernel* kernel = select_kernel(Op::kQuantizeRow, Format::kF32, 0);
+  std::vector<uint8_t> panels(activation_bytes(m, k));
+  for (size_t t = 0; t < m; ++t) {
+    const size_t first = t / NIBBLE_PANEL * NIBBLE_PANEL;
+    const QuantizeArgs args = {.x = x.data() + t * k,
+                               .k = k,
+                               .panel = panels.data() + activation_bytes(first, k),
+                               .mt = std::min<size_t>(NIBBLE_PANEL, m - first),
+                               .t = t - first};
+    kernel->entry->fn.quantize(&args);
+  }
+  return panels;
+}
+
+}  // namespace nibble
