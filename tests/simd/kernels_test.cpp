@@ -336,6 +336,7 @@ Words run_row(const KernelEntry& entry, size_t n, Flavour flavour, GuardSide sid
     case Op::kAttendMerge:
       return run_merge(entry, n, flavour, side);
     case Op::kMatmul:
+    case Op::kPeak:
     case Op::kCount:
       break;
   }
@@ -404,6 +405,15 @@ TEST_P(EveryKernel, GivesTheBitsOfScalar) {
   }
 }
 
+// All but the probe of the machine's limit, which has no result.
+std::vector<Kernel> kernels_with_results() {
+  std::vector<Kernel> kernels;
+  for (const Kernel& kernel : all_kernels()) {
+    if (kernel.entry->op != Op::kPeak) kernels.push_back(kernel);
+  }
+  return kernels;
+}
+
 std::string kernel_name(const testing::TestParamInfo<Kernel>& param) {
   std::string name = param.param.id();
   for (char& c : name) {
@@ -412,9 +422,7 @@ std::string kernel_name(const testing::TestParamInfo<Kernel>& param) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(, EveryKernel,
-                         testing::ValuesIn(all_kernels().begin(), all_kernels().end()),
-                         kernel_name);
+INSTANTIATE_TEST_SUITE_P(, EveryKernel, testing::ValuesIn(kernels_with_results()), kernel_name);
 
 }  // namespace
 
