@@ -1,5 +1,5 @@
-// Mappings and buffers over mmap (see memory.h). Why a mapping was refused is worked out here, from
-// RLIMIT_AS, so that the message can say what to change. Read next: cgroup.h.
+// Mappings and buffers over mmap (see memory.h). Which limit refuses memory is worked out here, so
+// that the message can say what to change. Read next: cgroup.h.
 #include "runtime/machine/memory.h"
 
 #include <fcntl.h>
@@ -14,6 +14,8 @@
 #include <cstring>
 #include <limits>
 #include <utility>
+
+#include "runtime/machine/cgroup.h"
 
 namespace nibble {
 namespace {
@@ -50,6 +52,14 @@ Error refused(uint64_t bytes, const std::string& what, int error) {
     }
   }
   return {ErrorCode::kOs, message + "the system refused it: " + std::strerror(error)};
+}
+
+// mmap gives what the control group will not let us touch: the process would be killed later.
+Result<void> fits_cgroup(uint64_t bytes, const char* what) {
+  const uint64_t limit = read_cgroup_limits().memory_limit_bytes;
+  if (limit == 0 || bytes <= limit) return {};
+  return Error{ErrorCode::kOs, "need " + mib(bytes) + " for " + what + "; allowed " + mib(limit) +
+                                   ", the memory limit of this container (cgroup). Raise it"};
 }
 
 Error open_error(const std::string& path, int error) {
@@ -147,6 +157,7 @@ void Mapping::will_need(uint64_t offset, uint64_t bytes) const {
 Result<Buffer> Buffer::allocate(size_t bytes, const char* what) {
   Buffer buffer;
   if (bytes == 0) return buffer;
+  if (bytes >= kHugeAdviceBytes) NIBBLE_TRY_VOID(fits_cgroup(bytes, what));
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return refused(bytes, what, errno);
   // Advice only: where huge pages are off it fails, and small pages do.

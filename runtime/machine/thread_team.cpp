@@ -14,12 +14,22 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <latch>
+#include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #include "runtime/file/check.h"
+#include "runtime/machine/cgroup.h"
 #include "runtime/machine/float_mode.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define NIBBLE_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#define NIBBLE_THREAD_SANITIZER __has_feature(thread_sanitizer)
+#endif
 
 namespace nibble {
 namespace {
@@ -31,9 +41,10 @@ constexpr int kMaxThreads = 1024;
 constexpr auto kArrivalLimit = std::chrono::seconds(2);
 // Longer than the serial pieces of a decode step, short enough not to be seen in `top`.
 constexpr auto kSpinTime = std::chrono::microseconds(80);
-// Of that, before it yields. Measured with a compiler running beside two threads on two CPUs: the
-// scheduler may leave both on one CPU for seconds, and a region of 20 us then took 180 us without
-// yielding, 30 us with. Four threads on two CPUs: 82 us instead of 48 us for one of 100 us.
+// Of that, before it begins to yield. With one other busy process on two CPUs the scheduler leaves
+// both threads on one CPU for seconds: 20 us of work divided by two then took 180 us without
+// yielding and takes 30 us with it. Pinning the workers would prevent that sharing, and took 4 ms,
+// as a pinned worker waits for whole time slices; on a quiet machine it gained nothing.
 constexpr auto kPureSpinTime = std::chrono::microseconds(5);
 // Two lines of 64 bytes: Intel fetches them in pairs, so neighbours would still share.
 constexpr size_t kLineBytes = 128;
@@ -46,10 +57,14 @@ void pause_cpu() {
 #endif
 }
 
+// CPUs that this process may keep busy at the same time.
 int usable_cpus() {
+  double cpus = std::max(1u, std::thread::hardware_concurrency());
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
+  const double quota = read_cgroup_limits().cpu_quota;
+  if (quota > 0) cpus = std::min(cpus, quota);
+  return std::max(1, static_cast<int>(cpus));
 }
 
 // What the threads of a team share. Workers hold it too (shared_ptr): one that TBB starts too late
@@ -142,6 +157,20 @@ struct Shared {
   }
 };
 
+// How many of `wanted` threads the system starts now. TBB would end the process when one of its
+// workers fails to start the next.
+int startable_threads(int wanted, std::string* reason) {
+  std::latch leave(1);
+  std::vector<std::jthread> threads;
+  try {
+    for (int i = 0; i < wanted; ++i) threads.emplace_back([&leave] { leave.wait(); });
+  } catch (const std::system_error& error) {
+    *reason = error.what();
+  }
+  leave.count_down();
+  return static_cast<int>(threads.size());
+}
+
 }  // namespace
 
 Range split_range(size_t count, size_t unit, int index, int parts) {
@@ -162,18 +191,12 @@ struct ThreadTeam::Impl {
   bool busy = false;
   std::vector<std::string> notes;
 
-  // Asks TBB for `wanted` workers and takes those that come in time.
+  // Starts up to `wanted` workers and takes those that come in time.
   void hire(int wanted) {
-    std::string reason = "the thread pool gave no more";
+    std::string reason = "the others did not start in time";
     try {
-      // TBB counts the caller's thread too. It starts no more threads than are asked for.
-      const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
-                                      static_cast<size_t>(kMaxThreads));
-      tbb::task_arena arena(wanted + 1, 1);
-      for (int i = 0; i < wanted; ++i) {
-        arena.enqueue([state = shared] { state->work(); });
-      }
-      await_arrivals(wanted);
+      const int possible = startable_threads(wanted, &reason);
+      if (possible > 0) start_workers(possible);
     } catch (const std::exception& error) {
       reason = error.what();
     }
@@ -183,6 +206,25 @@ struct ThreadTeam::Impl {
                       std::to_string(size) + ": " + reason);
     }
   }
+
+#if NIBBLE_THREAD_SANITIZER
+  // The sanitizer cannot see into libtbb and takes every task that it hands over for a race.
+  std::vector<std::jthread> threads;
+  void start_workers(int count) {
+    for (int i = 0; i < count; ++i) threads.emplace_back([state = shared] { state->work(); });
+    await_arrivals(count);
+  }
+#else
+  void start_workers(int count) const {
+    // The arena and the limit count the caller too. Raising the limit for a moment starts no
+    // threads by itself, and workers that have begun stay when it falls again.
+    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
+                                    static_cast<size_t>(kMaxThreads));
+    tbb::task_arena arena(count + 1, 1);
+    for (int i = 0; i < count; ++i) arena.enqueue([state = shared] { state->work(); });
+    await_arrivals(count);
+  }
+#endif
 
   void await_arrivals(int wanted) const {
     const auto limit = Clock::now() + kArrivalLimit;

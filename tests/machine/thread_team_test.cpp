@@ -4,15 +4,19 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <limits>
 #include <numeric>
 #include <set>
 #include <thread>
 #include <vector>
+
+#include "runtime/machine/memory.h"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -209,6 +213,26 @@ TEST(ThreadTeamTest, LeavesTheCallersAffinityAlone) {
   }
   ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
   EXPECT_TRUE(CPU_EQUAL(&before, &after));
+}
+
+// Runs in a child: room for some of 40 thread stacks only.
+[[noreturn]] void make_a_team_without_room() {
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit{};
+  limit.rlim_cur = limit.rlim_max = pages * page_size_bytes() + (size_t{100} << 20);
+  setrlimit(RLIMIT_AS, &limit);
+  auto team = ThreadTeam::create(40);
+  if (!team.ok()) _exit(1);
+  std::atomic<int> ran{0};
+  (*team)->run([&](int) { ++ran; });
+  const bool noted = (*team)->notes().size() == 1;
+  _exit((*team)->size() < 40 && ran == (*team)->size() && noted ? 0 : 2);
+}
+
+TEST(ThreadTeamDeathTest, IsSmallerWhereTheSystemGivesFewerThreads) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(make_a_team_without_room(), testing::ExitedWithCode(0), "");
 }
 
 // Time of regions of ~100 us of divisible work.
