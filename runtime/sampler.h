@@ -1,50 +1,79 @@
-// Chooses the next token from logits. Own random numbers and own ordering: the same logits, seed
-// and options give the same token everywhere; ties go to the lowest id.
+// Chooses the next token from logits. Own random numbers, own exponential and own ordering: the
+// same logits, seed and options give the same token everywhere; ties go to the lowest id.
 //
 // Order: penalties, temperature, top-k, top-p, min-p, draw. Temperature 0 is greedy.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "nibble/nibble.h"
+#include "nibble/result.h"
 
 namespace nibble {
+
+// Error 64 with the field, its value and its range.
+Result<void> validate(const SamplingOptions& options);
 
 // A fast generator with a published definition: SplitMix64-seeded xoshiro256** (Blackman & Vigna
 // 2018, public domain).
 class Random {
  public:
   explicit Random(uint64_t seed);
+  explicit Random(const std::array<uint64_t, 4>& state) : state_(state) {}  // not all zero
   uint64_t next();
   double uniform();  // [0, 1), 53 bits
 
  private:
-  uint64_t state_[4];
+  std::array<uint64_t, 4> state_;
 };
 
-// Checks every field's range. Error 64 names the field, its value and its range.
-Result<void> validate(const SamplingOptions& options);
+struct Candidate {
+  float logit;
+  int32_t id;
+};
 
 class Sampler {
  public:
+  // `options` must be valid; all memory is allocated here.
   Sampler(const SamplingOptions& options, size_t vocabulary);
 
   // Tells the sampler about tokens that count for the penalties (prompt and output, in order).
   void accept(int32_t id);
 
-  // Picks an id. `logits` is not changed. All logits must be finite (the session checks).
-  // No allocation after the first call.
+  // Picks an id. `logits` ([vocabulary]) is not changed. All logits must be finite (the session
+  // checks). No allocation after the first call.
   int32_t sample(std::span<const float> logits);
 
  private:
+  struct Penalised {
+    int32_t id;
+    int32_t count;
+  };
+
+  float penalise(float logit, int32_t count) const;
+  // Calls use(logit, id) for all ids in ascending order, penalties applied.
+  template <typename Use>
+  void for_each(std::span<const float> logits, Use use) const;
+  int32_t draw_sorted();
+  int32_t draw_unsorted();
+  Candidate nucleus_end(float best, double total);
+  int32_t draw(double sum);
+  double weight(float logit, float best) const;
+
   SamplingOptions options_;
+  size_t vocabulary_;
   Random random_;
   std::vector<int32_t> recent_;  // last penalty_last_n tokens, a ring
   size_t recent_next_ = 0;
-  std::vector<std::pair<float, int32_t>> candidates_;  // scratch
+  std::vector<Penalised> penalised_;   // the tokens of the ring, by id
+  std::vector<Candidate> candidates_;  // scratch
+  std::vector<double> weights_;        // scratch: of the candidates, the largest is 1
+  std::vector<double> buckets_;        // scratch of nucleus_end
+  std::vector<Candidate> edge_;        // scratch of nucleus_end
 };
 
 // Log-probability of `id` and the `count` best (by value, then id), from raw logits; double inside.
