@@ -20,7 +20,7 @@ inline constexpr size_t kProbeBytes = size_t{256} << 20;
 Result<double> probe_read_gb_per_s(int threads, size_t bytes = kProbeBytes);
 
 // 10^9 int8 multiply-accumulates per second of `threads` >= 1 threads together by the best kernel
-// that `features` allow, from registers alone. About 50 ms.
+// that `features` allow, from registers alone. About 50 ms on a machine that is not busy.
 double probe_int8_gmac_per_s(int threads, CpuFeatures features);
 
 }  // namespace nibble
