@@ -11,6 +11,7 @@
 #include "runtime/file/gguf.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/kv_memory.h"
+#include "tools/nibble/table.h"
 
 namespace nibble::cli {
 namespace {
@@ -158,35 +159,6 @@ std::string shown_name(const std::string& name) {
   const std::string text = shown(name);
   return text.substr(1, text.size() - 2);
 }
-
-// Left-aligned columns as wide as their widest cell; columns in `right` are right-aligned.
-class Table {
- public:
-  explicit Table(std::vector<bool> right) : right_(std::move(right)) {}
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  void print() const {
-    constexpr size_t kWidest = 60;
-    std::vector<size_t> widths(right_.size(), 0);
-    for (const auto& row : rows_) {
-      for (size_t i = 0; i + 1 < row.size() || (i < row.size() && right_[i]); ++i) {
-        widths[i] = std::max(widths[i], std::min(row[i].size(), kWidest));
-      }
-    }
-    for (const auto& row : rows_) {
-      std::string line;
-      for (size_t i = 0; i < row.size(); ++i) {
-        const std::string fill(widths[i] - std::min(widths[i], row[i].size()), ' ');
-        line += "  " + (right_[i] ? fill + row[i] : row[i] + fill);
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      std::printf("%s\n", line.c_str());
-    }
-  }
-
- private:
-  std::vector<bool> right_;
-  std::vector<std::vector<std::string>> rows_;
-};
 
 void print_text(const GgufFile& file, bool with_tensors) {
   std::printf("%s: GGUF version %u, %s, %zu keys, %zu tensors\n", file.path().c_str(),
