@@ -102,6 +102,7 @@ class BpeTokenizer final : public VocabularyTokenizer {
     merges_.reserve(merges.size(), reinterpret_cast<uintptr_t>(this));
     size_t unusable = 0;
     std::string pair;
+    int32_t merged = -1;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
       const std::string_view merge = merges[rank];
       const size_t space = std::min(merge.find(' ', 1), merge.size());
@@ -112,7 +113,11 @@ class BpeTokenizer final : public VocabularyTokenizer {
       const std::string_view both = pair;
       const int32_t left = vocabulary_.find(both.substr(0, left_bytes));
       const int32_t right = vocabulary_.find(both.substr(left_bytes));
-      const int32_t merged = vocabulary_.find(both);
+      // Most files list tokens in the order of their merges, which spares the search.
+      const int32_t next = merged + 1;
+      const bool is_next = vocabulary_.contains(next) && vocabulary_.text(next) == both &&
+                           vocabulary_.kind(next) == TokenKind::kNormal;
+      merged = is_next ? next : vocabulary_.find(both);
       if (left < 0 || right < 0 || merged < 0) {
         ++unusable;
         continue;

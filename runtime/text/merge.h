@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <string_view>
 #include <vector>
+
+#include "runtime/text/merge_queue.h"
 
 namespace nibble {
 
@@ -43,23 +44,16 @@ class Merger {
   void merge(const Lookup& lookup) {
     queue_.clear();
     for (uint32_t at = 0; at < bytes_; at += symbols_[at].length) consider(at, lookup);
-    std::make_heap(queue_.begin(), queue_.end(), std::greater<>());
-    while (!queue_.empty()) {
-      const Candidate best = queue_.front();
-      std::pop_heap(queue_.begin(), queue_.end(), std::greater<>());
-      queue_.pop_back();
+    for (Candidate best; queue_.pop(&best);) {
       const uint32_t at = static_cast<uint32_t>(best.order);
       if (!is_current(at, best.length)) continue;
       symbols_[at + symbols_[at].length].length = 0;
       symbols_[at].length = best.length;
       symbols_[at].id = best.id;
-      if (at + best.length < bytes_) {
-        symbols_[at + best.length].previous = at;
-        if (consider(at, lookup)) std::push_heap(queue_.begin(), queue_.end(), std::greater<>());
-      }
-      if (at > 0 && consider(symbols_[at].previous, lookup)) {
-        std::push_heap(queue_.begin(), queue_.end(), std::greater<>());
-      }
+      if (at > 0) consider(symbols_[at].previous, lookup);
+      if (at + best.length == bytes_) continue;
+      symbols_[at + best.length].previous = at;
+      consider(at, lookup);
     }
   }
 
@@ -71,9 +65,9 @@ class Merger {
 
  private:
   struct Candidate {
-    uint64_t order;   // priority << 32 | offset of the left symbol
-    uint32_t length;  // of both together, when it was found
-    int32_t id;
+    uint64_t order = 0;   // priority << 32 | offset of the left symbol
+    uint32_t length = 0;  // of both together, when it was found
+    int32_t id = -1;
     bool operator>(const Candidate& other) const { return order > other.order; }
   };
 
@@ -84,19 +78,18 @@ class Merger {
   }
 
   template <typename Lookup>
-  bool consider(uint32_t at, const Lookup& lookup) {
+  void consider(uint32_t at, const Lookup& lookup) {
     const MergeSymbol& left = symbols_[at];
-    if (at + left.length >= bytes_) return false;
+    if (at + left.length >= bytes_) return;
     const MergeSymbol& right = symbols_[at + left.length];
     const MergedPair pair = lookup(left, right, at);
-    if (pair.id < 0) return false;
-    queue_.push_back(
+    if (pair.id < 0) return;
+    queue_.push(
         {static_cast<uint64_t>(pair.priority) << 32 | at, left.length + right.length, pair.id});
-    return true;
   }
 
   std::vector<MergeSymbol> symbols_;  // by offset in the word
-  std::vector<Candidate> queue_;      // a heap
+  MergeQueue<Candidate> queue_;
   uint32_t bytes_ = 0;
   uint32_t end_ = 0;   // where the next symbol is added
   uint32_t last_ = 0;  // where the last one was

@@ -315,6 +315,11 @@ void append_byte_level(std::string_view text, std::string* out) {
     return table;
   }();
   while (!text.empty()) {
+    if (static_cast<uint8_t>(text[0]) < 0x80) {  // of the alphabet or not, it stays as it is
+      out->push_back(text[0]);
+      text.remove_prefix(1);
+      continue;
+    }
     uint32_t code_point = 0;
     const int length = utf8_decode(text, &code_point);
     if (length > 0 && code_point < kByteOf.size() && kByteOf[code_point] >= 0) {
