@@ -19,7 +19,7 @@ namespace nibble::cli {
 namespace {
 
 constexpr const char* kExamples = R"(Examples:
-  echo -n 'Hello world' | nibble tokenize model.gguf            9259 1902
+  echo -n 'Hello world' | nibble tokenize model.gguf            2 9259 1902
   nibble tokenize model.gguf --json < text.txt                  [2,9259,1902]
   nibble tokenize model.gguf --pieces < text.txt                each id and its text
   nibble tokenize model.gguf --no-bos --no-special < text.txt   <end_of_turn> is plain text
@@ -44,6 +44,13 @@ Result<std::string> read_standard_input() {
     return Error{ErrorCode::kIo, concat("standard input: ", std::strerror(errno))};
   }
   return text;
+}
+
+// To a parser of special tokens 0xFF is a mark; doubled it is itself.
+std::string double_marks(std::string_view text) {
+  std::string out;
+  for (const char c : text) out.append(c == '\xFF' ? 2 : 1, c);
+  return out;
 }
 
 // Text as a person can read it on one line: what does not print and what is not UTF-8 is escaped.
@@ -89,12 +96,7 @@ Result<void> tokenize(const TokenizeOptions& options) {
     std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
   }
   NIBBLE_TRY(std::string text, read_standard_input());
-  if (options.special) {
-    // To a parser of special tokens this byte is a mark; doubled it is itself.
-    for (size_t at = 0; (at = text.find('\xFF', at)) != std::string::npos; at += 2) {
-      text.insert(at, 1, '\xFF');
-    }
-  }
+  if (options.special) text = double_marks(text);
   const std::vector<int32_t> ids =
       tokenizer->encode(text, {.add_bos = !options.no_bos, .parse_special = options.special});
   const std::string out = format_ids(*tokenizer, ids, options);
