@@ -2,8 +2,10 @@
 // compared. Read next: kernels_test.cpp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
