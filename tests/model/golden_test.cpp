@@ -18,8 +18,9 @@ TEST(GoldenTest, BuiltInModelAgreesWithTheRecord) {
   ASSERT_TRUE(session) << session.error().message;
   for (const GoldenRun& run : read_golden(kGolden)) {
     const Deviation d = compare(**session, **model, run, -5);
-    // Both quantise activations to int8 in blocks of 32, each rounding in its own way.
-    EXPECT_LT(d.worst, 0.05) << run.prompt;
+    // Both quantise activations to int8 in blocks of 32, each rounding in its own way. The record's
+    // own runtime differs by 0.059 from itself when its attention takes the other of its two ways.
+    EXPECT_LT(d.worst, 0.06) << run.prompt;
     EXPECT_LT(d.greedy_gap, 0.05) << run.prompt << ": " << d.different_greedy << " ids differ";
     EXPECT_GT(d.compared, run.steps.size());
     RecordProperty("worst", std::to_string(d.worst));
