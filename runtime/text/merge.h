@@ -98,13 +98,15 @@ class Merger {
 // Remembers the tokens of words met before in one text: most words of a text are. For one thread.
 class WordCache {
  public:
+  // For a text of `bytes`: a short one is not worth the clearing of a large table.
+  explicit WordCache(size_t bytes) : entries_(std::clamp<size_t>(bytes / 8, 1, 4096)) {}
+
   // Appends the tokens of `word` to `out`, from what is known or by `encode()`, which appends them.
   // `word` must stay where it is, and `out` only grow.
   template <typename Encode>
   void append(std::string_view word, uint64_t hash, std::vector<int32_t>* out,
               const Encode& encode) {
-    if (entries_.empty()) entries_.resize(kEntries);
-    Entry& entry = entries_[hash % kEntries];
+    Entry& entry = entries_[hash % entries_.size()];
     const size_t begin = out->size();
     if (entry.word == word && !word.empty()) {
       out->resize(begin + entry.count);
@@ -117,7 +119,6 @@ class WordCache {
   }
 
  private:
-  static constexpr size_t kEntries = 4096;
   struct Entry {
     std::string_view word;
     size_t begin = 0;  // of its tokens in the output

@@ -48,7 +48,7 @@ std::vector<int32_t> VocabularyTokenizer::encode(std::string_view text,
     unshielded = SpecialTokens::unshield(text, &barriers);
     text = unshielded;
   }
-  Work work;
+  Work work{WordCache(text.size()), {}, {}};
   work.ids.reserve(text.size() / 3 + 2);
   const bool add_bos = options.add_bos && adds_bos_;
   if (add_bos) work.ids.push_back(bos_);

@@ -44,8 +44,8 @@ class VocabularyTokenizer : public Tokenizer {
 
  private:
   struct Work {
-    Merger merger;
     WordCache cache;
+    Merger merger;
     std::vector<int32_t> ids;
   };
   void encode_plain(std::string_view text, Work* work) const;
