@@ -26,24 +26,23 @@ struct AttendRow {
 
 // Scores of G groups of 16 keys for R rows.
 template <class V, class E, size_t R, size_t G>
-inline void score_groups(AttendRow* rows, const E* keys, size_t head_dim, size_t group) {
+NIBBLE_KERNEL void score_groups(AttendRow* rows, const E* keys, size_t head_dim, size_t group) {
   const size_t group_size = head_dim * NIBBLE_LANES;
   const E* from = keys + group * group_size;
   V sums[R][G];
-  for (size_t r = 0; r < R; ++r) {
-    for (size_t g = 0; g < G; ++g) sums[r][g] = V::splat(0.0f);
-  }
+  unroll<R>([&](auto r) { unroll<G>([&](size_t g) { sums[r][g] = V::splat(0.0f); }); });
   for (size_t d = 0; d < head_dim; ++d, from += NIBBLE_LANES) {
     V key[G];
-    for (size_t g = 0; g < G; ++g) key[g] = V::load(from + g * group_size);
-    for (size_t r = 0; r < R; ++r) {
+    unroll<G>([&](size_t g) { key[g] = V::load(from + g * group_size); });
+    unroll<R>([&](auto r) {
       const V q = V::splat(rows[r].q[d]);
-      for (size_t g = 0; g < G; ++g) sums[r][g] = fma(q, key[g], sums[r][g]);
-    }
+      unroll<G>([&](size_t g) { sums[r][g] = fma(q, key[g], sums[r][g]); });
+    });
   }
-  for (size_t r = 0; r < R; ++r) {
-    for (size_t g = 0; g < G; ++g) sums[r][g].store(rows[r].scores + (group + g) * NIBBLE_LANES);
-  }
+  unroll<R>([&](auto r) {
+    float* scores = rows[r].scores + group * NIBBLE_LANES;
+    unroll<G>([&](size_t g) { sums[r][g].store(scores + g * NIBBLE_LANES); });
+  });
 }
 
 // Factors of the two sides of a merge and its maximum.
@@ -63,7 +62,7 @@ inline MergeFactors merge_factors(float first, float second) {
 
 // Turns a row's scores into weights and merges maximum and sum into its state.
 template <class V>
-inline void softmax_row(AttendRow* row, float softcap) {
+NIBBLE_KERNEL void softmax_row(AttendRow* row, float softcap) {
   const size_t first = row->begin / NIBBLE_LANES * NIBBLE_LANES;
   const size_t last = (row->end + NIBBLE_LANES - 1) / NIBBLE_LANES * NIBBLE_LANES;
   float* s = row->scores;
@@ -98,12 +97,8 @@ struct KeyRange {
 
 // Columns [d, d + n) of out for R rows: C whole vectors, or one partial (n < 16).
 template <class V, class E, size_t R, size_t C, bool kWhole>
-inline void add_values(AttendRow* rows, const E* values, size_t head_dim, size_t d, size_t n,
-                       KeyRange common) {
-  V sums[R][C];
-  for (size_t r = 0; r < R; ++r) {
-    for (size_t c = 0; c < C; ++c) sums[r][c] = V::splat(0.0f);
-  }
+NIBBLE_KERNEL void add_values(AttendRow* rows, const E* values, size_t head_dim, size_t d, size_t n,
+                              KeyRange common) {
   const auto load = [&](const auto* p) {
     if constexpr (kWhole) {
       return V::load(p);
@@ -111,27 +106,37 @@ inline void add_values(AttendRow* rows, const E* values, size_t head_dim, size_t
       return V::load_n(p, n);
     }
   };
+  const auto load_values = [&](size_t j, V* value) {
+    const E* from = values + j * head_dim + d;
+    unroll<C>([&](size_t c) { value[c] = load(from + c * NIBBLE_LANES); });
+  };
+  // Keys that only some rows see come before and after the common ones, row by row.
+  V sums[R][C];
   const auto add_own = [&](size_t r, size_t begin, size_t end) {
     for (size_t j = begin; j < end; ++j) {
+      V value[C];
+      load_values(j, value);
       const V p = V::splat(rows[r].scores[j]);
-      for (size_t c = 0; c < C; ++c) {
-        sums[r][c] = fma(p, load(values + j * head_dim + d + c * NIBBLE_LANES), sums[r][c]);
-      }
+      unroll<C>([&](size_t c) { sums[r][c] = fma(p, value[c], sums[r][c]); });
     }
   };
   for (size_t r = 0; r < R; ++r) {
+    unroll<C>([&](size_t c) { sums[r][c] = V::splat(0.0f); });
     add_own(r, rows[r].begin, rows[r].end < common.begin ? rows[r].end : common.begin);
   }
+  V shared[R][C];  // a copy, because `sums` is indexed by a variable and so not in registers
+  unroll<R>([&](auto r) { unroll<C>([&](size_t c) { shared[r][c] = sums[r][c]; }); });
   for (size_t j = common.begin; j < common.end; ++j) {
     V value[C];
-    for (size_t c = 0; c < C; ++c) value[c] = load(values + j * head_dim + d + c * NIBBLE_LANES);
-    for (size_t r = 0; r < R; ++r) {
+    load_values(j, value);
+    unroll<R>([&](auto r) {
       const V p = V::splat(rows[r].scores[j]);
-      for (size_t c = 0; c < C; ++c) sums[r][c] = fma(p, value[c], sums[r][c]);
-    }
+      unroll<C>([&](size_t c) { shared[r][c] = fma(p, value[c], shared[r][c]); });
+    });
   }
-  for (size_t r = 0; r < R; ++r) add_own(r, common.end, rows[r].end);
+  unroll<R>([&](auto r) { unroll<C>([&](size_t c) { sums[r][c] = shared[r][c]; }); });
   for (size_t r = 0; r < R; ++r) {
+    add_own(r, common.end, rows[r].end);
     const V keep = V::splat(rows[r].keep), take = V::splat(rows[r].take);
     for (size_t c = 0; c < C; ++c) {
       float* out = rows[r].out + d + c * NIBBLE_LANES;
@@ -210,7 +215,7 @@ void attend(const AttendArgs* a) {
 }
 
 template <class V>
-void attend_merge(const AttendMergeArgs* a) {
+NIBBLE_KERNEL void attend_merge(const AttendMergeArgs* a) {
   // An empty side has nothing to add; two of them would make exp(-inf + inf).
   if (*a->other_max == -INFINITY) return;
   const MergeFactors f = merge_factors<V>(*a->max, *a->other_max);
@@ -223,7 +228,7 @@ void attend_merge(const AttendMergeArgs* a) {
 }
 
 template <class V, class E>
-void to_kv(const ToKvArgs* a) {
+NIBBLE_KERNEL void to_kv(const ToKvArgs* a) {
   E* keys = static_cast<E*>(a->k_block) + a->slot / NIBBLE_LANES * a->head_dim * NIBBLE_LANES +
             a->slot % NIBBLE_LANES;
   E* values = static_cast<E*>(a->v_block) + a->slot * a->head_dim;

@@ -12,18 +12,16 @@ namespace {
 
 // y for R rows from w and T tokens from x.
 template <class V, class W, size_t R, size_t T>
-inline void dot_tile(const W* w, const float* x, size_t k, float* y, size_t y_stride) {
+NIBBLE_KERNEL void dot_tile(const W* w, const float* x, size_t k, float* y, size_t y_stride) {
   V sums[R][T];
-  for (size_t r = 0; r < R; ++r) {
-    for (size_t t = 0; t < T; ++t) sums[r][t] = V::splat(0.0f);
-  }
+  unroll<R>([&](auto r) { unroll<T>([&](size_t t) { sums[r][t] = V::splat(0.0f); }); });
   const auto step = [&](auto load, size_t i) {
     V weights[R];
-    for (size_t r = 0; r < R; ++r) weights[r] = load(w + r * k + i);
-    for (size_t t = 0; t < T; ++t) {
+    unroll<R>([&](size_t r) { weights[r] = load(w + r * k + i); });
+    unroll<T>([&](auto t) {
       const V xs = load(x + t * k + i);
-      for (size_t r = 0; r < R; ++r) sums[r][t] = fma(weights[r], xs, sums[r][t]);
-    }
+      unroll<R>([&](size_t r) { sums[r][t] = fma(weights[r], xs, sums[r][t]); });
+    });
   };
   size_t i = 0;
   for (; i + NIBBLE_LANES <= k; i += NIBBLE_LANES) {
@@ -32,36 +30,35 @@ inline void dot_tile(const W* w, const float* x, size_t k, float* y, size_t y_st
   if (i < k) {
     step([n = k - i](const auto* p) { return V::load_n(p, n); }, i);
   }
-  for (size_t r = 0; r < R; ++r) {
-    for (size_t t = 0; t < T; ++t) y[t * y_stride + r] = reduce_add(sums[r][t]);
-  }
+  unroll<R>(
+      [&](auto r) { unroll<T>([&](size_t t) { y[t * y_stride + r] = reduce_add(sums[r][t]); }); });
 }
 
-template <class V, class W, size_t R>
+// All tokens with R rows, T tokens at a time.
+template <class V, class W, size_t R, size_t T>
 inline void dot_rows(const MatmulArgs* a, size_t row) {
-  constexpr size_t kTokens = V::kTile >= 16 ? 4 : 2;
   const W* w = static_cast<const W*>(a->w) + row * a->k;
   const float* x = static_cast<const float*>(a->x);
   size_t t = 0;
-  for (; t + kTokens <= a->m; t += kTokens) {
-    dot_tile<V, W, R, kTokens>(w, x + t * a->k, a->k, a->y + t * a->y_stride + row, a->y_stride);
+  for (; t + T <= a->m; t += T) {
+    dot_tile<V, W, R, T>(w, x + t * a->k, a->k, a->y + t * a->y_stride + row, a->y_stride);
   }
   for (; t < a->m; ++t) {
     dot_tile<V, W, R, 1>(w, x + t * a->k, a->k, a->y + t * a->y_stride + row, a->y_stride);
   }
 }
 
-template <class V, class W, size_t R>
+template <class V, class W, size_t R, size_t T>
 inline void dot_all_rows(const MatmulArgs* a) {
   size_t row = 0;
-  for (; row + R <= a->n; row += R) dot_rows<V, W, R>(a, row);
-  for (; row < a->n; ++row) dot_rows<V, W, 1>(a, row);
+  for (; row + R <= a->n; row += R) dot_rows<V, W, R, T>(a, row);
+  for (; row < a->n; ++row) dot_rows<V, W, 1, T>(a, row);
 }
 
 template <class V, class W>
 void float_matmul(const MatmulArgs* a) {
-  constexpr size_t kRows = V::kTile >= 16 ? 4 : 2;
-  a->m == 1 ? dot_all_rows<V, W, 4>(a) : dot_all_rows<V, W, kRows>(a);
+  constexpr size_t kSide = V::kTile >= 16 ? 4 : 2;
+  a->m == 1 ? dot_all_rows<V, W, 4, 1>(a) : dot_all_rows<V, W, kSide, kSide>(a);
 }
 
 template <class V>

@@ -22,7 +22,7 @@ inline void map_elements(float* y, size_t n, F f, const T*... operands) {
 }
 
 template <class V>
-void rms_norm(const NormArgs* a) {
+NIBBLE_KERNEL void rms_norm(const NormArgs* a) {
   V squares = V::splat(0.0f);
   size_t i = 0;
   for (; i + NIBBLE_LANES <= a->n; i += NIBBLE_LANES) {
@@ -49,13 +49,13 @@ void rms_norm(const NormArgs* a) {
 }
 
 template <class V>
-void gelu_mul(const GluArgs* a) {
+NIBBLE_KERNEL void gelu_mul(const GluArgs* a) {
   const auto f = [](const V& gate, const V& up) { return gelu_tanh(gate) * up; };
   map_elements<V>(a->y, a->n, f, a->gate, a->up);
 }
 
 template <class V>
-void silu_mul(const GluArgs* a) {
+NIBBLE_KERNEL void silu_mul(const GluArgs* a) {
   const auto f = [](const V& gate, const V& up) { return silu(gate) * up; };
   map_elements<V>(a->y, a->n, f, a->gate, a->up);
 }
@@ -71,7 +71,7 @@ inline Turned<V> turn(const V& x0, const V& x1, const V& cos, const V& sin) {
 }
 
 template <class V>
-void rope_neox(const RopeArgs* a) {
+NIBBLE_KERNEL void rope_neox(const RopeArgs* a) {
   const size_t half = a->n_rot / 2;
   float* low = a->x;
   float* high = a->x + half;
@@ -93,7 +93,7 @@ void rope_neox(const RopeArgs* a) {
 
 // Pairs are pulled apart and put together through buffers; the arithmetic is rope_neox's.
 template <class V>
-void rope_norm(const RopeArgs* a) {
+NIBBLE_KERNEL void rope_norm(const RopeArgs* a) {
   const size_t half = a->n_rot / 2;
   for (size_t i = 0; i < half; i += NIBBLE_LANES) {
     const size_t n = half - i < NIBBLE_LANES ? half - i : NIBBLE_LANES;
@@ -115,13 +115,13 @@ void rope_norm(const RopeArgs* a) {
 }
 
 template <class V>
-void add(const UnaryArgs* a) {
+NIBBLE_KERNEL void add(const UnaryArgs* a) {
   const auto f = [](const V& y, const V& x) { return y + x; };
   map_elements<V>(a->y, a->n, f, a->y, a->x);
 }
 
 template <class V>
-void scale(const UnaryArgs* a) {
+NIBBLE_KERNEL void scale(const UnaryArgs* a) {
   const V factor = V::splat(a->scalar);
   map_elements<V>(
       a->y, a->n, [&](const V& y) { return y * factor; }, a->y);
@@ -133,7 +133,7 @@ inline V softcapped(const V& x, float cap) {
 }
 
 template <class V>
-void softcap(const UnaryArgs* a) {
+NIBBLE_KERNEL void softcap(const UnaryArgs* a) {
   map_elements<V>(
       a->y, a->n, [&](const V& y) { return softcapped(y, a->scalar); }, a->y);
 }
@@ -141,11 +141,11 @@ void softcap(const UnaryArgs* a) {
 // max |x| over two vectors as bits: bits order like magnitudes, with NaN above infinity.
 template <class P>
 inline int32_t max_magnitude_bits(const Vec16<P>& a, const Vec16<P>& b) {
-  auto best = P::max_int(P::bits(P::abs(a.part[0])), P::bits(P::abs(b.part[0])));
-  for (size_t i = 1; i < a.kParts; ++i) {
-    best = P::max_int(best, P::bits(P::abs(a.part[i])));
-    best = P::max_int(best, P::bits(P::abs(b.part[i])));
-  }
+  auto best = P::bits(P::abs(a.part[0]));
+  for_parts<P>([&](size_t i) {
+    const auto larger = P::max_int(P::bits(P::abs(a.part[i])), P::bits(P::abs(b.part[i])));
+    best = P::max_int(best, larger);
+  });
   return P::reduce_max_int(best);
 }
 
@@ -153,16 +153,16 @@ inline int32_t max_magnitude_bits(const Vec16<P>& a, const Vec16<P>& b) {
 template <class P>
 inline int32_t store_rounded(const Vec16<P>& x, const Vec16<P>& inverse, int8_t* q) {
   const Int16Lanes<P> n = rounded_int(x * inverse + Vec16<P>::splat(kRoundMagic));
-  auto sum = n.part[0];
-  for (size_t i = 0; i < n.kParts; ++i) {
+  auto sum = P::sub(n.part[0], n.part[0]);
+  for_parts<P>([&](size_t i) {
     P::store_int8(n.part[i], q + i * P::kLanes);
-    if (i > 0) sum = P::add_int(sum, n.part[i]);
-  }
+    sum = P::add_int(sum, n.part[i]);
+  });
   return P::reduce_add_int(sum);
 }
 
 template <class V>
-void quantize_row(const QuantizeArgs* a) {
+NIBBLE_KERNEL void quantize_row(const QuantizeArgs* a) {
   constexpr int32_t kInfinityBits = 0x7f800000;
   constexpr float kLeast = 0x1p-120f;  // 127 / amax must not overflow; smaller blocks become 0
   uint8_t* block = static_cast<uint8_t*>(a->panel);
@@ -188,7 +188,7 @@ void quantize_row(const QuantizeArgs* a) {
 }
 
 template <class V, class T>
-void dequantize_row(const DequantizeArgs* a) {
+NIBBLE_KERNEL void dequantize_row(const DequantizeArgs* a) {
   map_elements<V>(
       a->dst, a->k, [](const V& x) { return x; }, static_cast<const T*>(a->src));
 }
