@@ -1,9 +1,12 @@
 // What the sub-commands share. Each tools/nibble/cmd_<name>.cpp defines one function,
 // void add_<name>(CLI::App& app, int* exit_code), which adds its sub-command; CMake generates the
-// list of them, so adding a command is adding a file. Read next: main.cpp, cmd_run.cpp.
+// list of them, so adding a command is adding a file. Every long option of a command is then also
+// read from NIBBLE_<OPTION> and from the configuration file (configuration.h); an option that makes
+// no sense there says configurable(false). Read next: main.cpp, options.h, cmd_run.cpp.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <string>
 
 #include "nibble/result.h"
@@ -13,7 +16,7 @@ namespace nibble::cli {
 // Prints "nibble: message" to stderr and gives the error's exit code.
 int fail(const Error& error);
 
-// 1003541152 -> "957.1 MiB"; the unit is the largest in which the number is at least 1.
+// 1003541152 -> "957.0 MiB"; the unit is the largest in which the number is at least 1.
 std::string human_bytes(uint64_t bytes);
 
 }  // namespace nibble::cli

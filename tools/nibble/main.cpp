@@ -1,8 +1,16 @@
-// The program: finds the sub-command and runs it. Exit codes are those of nibble/result.h.
+// The program: finds the sub-command and runs it. Exit codes are those of nibble/result.h; a reader
+// of our output that went away ends the program quietly with 141, as SIGPIPE would.
 #include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
 
 #include "nibble/nibble.h"
 #include "tools/nibble/command.h"
+#include "tools/nibble/configuration.h"
+#include "tools/nibble/help.h"
+#include "tools/nibble/output.h"
+#include "tools/nibble/usage_error.h"
 
 namespace nibble::cli {
 
@@ -28,20 +36,49 @@ std::string human_bytes(uint64_t bytes) {
   return text;
 }
 
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  nibble run "Tell me a story about a cat."
+  nibble run gemma-3-1b-it-q4_0.gguf
+
+nibble COMMAND --help explains a command. Its long options are also read from the environment
+(--top-k: NIBBLE_TOP_K) and from ~/.config/nibble/config.toml or $NIBBLE_CONFIG.)";
+
+int run_program(int argc, char** argv) {
+  CLI::App app{"nibble runs small language models on CPUs.", "nibble"};
+  app.require_subcommand(1);
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "Print this help, or that of a command");
+  app.set_version_flag("--version", "nibble " + std::string(version()), "Print the version");
+  app.footer(kExamples);
+  int exit_code = 0;
+#define NIBBLE_COMMAND(name) add_##name(app, &exit_code);
+#include "commands.inc"
+#undef NIBBLE_COMMAND
+  const auto configuration = std::make_shared<Configuration>(&app);
+  try {
+    configuration->install();
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return report_parse_error(app, error, *configuration);
+  }
+  return exit_code;
+}
+
+}  // namespace
 }  // namespace nibble::cli
 
 int main(int argc, char** argv) {
-  CLI::App app{"nibble runs small language models on CPUs"};
-  app.require_subcommand(1);
+  using nibble::ErrorCode;
+  nibble::cli::protect_standard_streams();
   int exit_code = 0;
-#define NIBBLE_COMMAND(name) nibble::cli::add_##name(app, &exit_code);
-#include "commands.inc"
-#undef NIBBLE_COMMAND
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : static_cast<int>(nibble::ErrorCode::kUsage);
+    exit_code = nibble::cli::run_program(argc, argv);
+  } catch (const std::bad_alloc&) {
+    exit_code = nibble::cli::fail({ErrorCode::kOs, "out of memory; try a smaller context (-c)"});
+  } catch (const std::exception& error) {
+    exit_code = nibble::cli::fail({ErrorCode::kInternal, std::string("bug: ") + error.what()});
   }
-  return exit_code;
+  return nibble::cli::finish_output(exit_code);
 }

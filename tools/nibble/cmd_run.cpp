@@ -1,0 +1,190 @@
+// nibble run: answers a prompt, or chats with a person. stdout gets the answer and nothing else.
+// Read next: prompt.h (what is asked), conversation.h (asking), chat.h (a person).
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tools/nibble/chat.h"
+#include "tools/nibble/command.h"
+#include "tools/nibble/conversation.h"
+#include "tools/nibble/numbers.h"
+#include "tools/nibble/prompt.h"
+#include "tools/nibble/signals.h"
+
+namespace nibble::cli {
+namespace {
+
+struct RunChoice {
+  PromptSource source;
+  std::string first_word;
+  std::string second_word;
+  std::string prompt;
+  MachineChoice machine;
+  SamplingChoice sampling;
+  std::optional<int64_t> max_tokens;
+  std::optional<int64_t> logprobs;
+  std::vector<std::string> stop;
+  std::string system;
+  bool raw = false;
+  bool ignore_eos = false;
+  bool json = false;
+  bool stats = false;
+};
+
+GenerateOptions generate_options(const RunChoice& choice) {
+  GenerateOptions options;
+  options.max_tokens = choice.max_tokens.value_or(-1);
+  options.stop = choice.stop;
+  options.ignore_end = choice.ignore_eos;
+  if (choice.json) options.logprobs = static_cast<int>(choice.logprobs.value_or(0));
+  return options;
+}
+
+// A full context is an error if more was wanted; with --raw or --ignore-eos and no -n it is what
+// ends the text.
+int check_full(const RunChoice& choice, const Completion& completion,
+               const Conversation& conversation) {
+  if (completion.reason != StopReason::kContextFull) return 0;
+  const int code =
+      fail({ErrorCode::kUsage, "the context of " + std::to_string(conversation.facts().context) +
+                                   " tokens is full and the text is not finished; a "
+                                   "larger one: -c N"});
+  return !choice.max_tokens && (conversation.raw() || choice.ignore_eos) ? 0 : code;
+}
+
+int answer_once(const RunChoice& choice, Conversation* conversation, const std::string& prompt) {
+  AnswerWriter writer;
+  const auto completion = conversation->ask(prompt, choice.json ? nullptr : &writer);
+  if (!completion) {
+    const int code = fail(completion.error());
+    return signal_exit_code() != 0 ? signal_exit_code() : code;
+  }
+  const bool exact = choice.raw && isatty(STDOUT_FILENO) != 1;
+  if (choice.json) {
+    const auto json = completion_json(*completion, conversation->facts());
+    writer.write(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  } else if (!exact) {
+    writer.end_line();
+  }
+  if (choice.stats) std::fputs(stats_text(*completion, conversation->facts()).c_str(), stderr);
+  if (const int code = signal_exit_code()) return code;
+  if (writer.failed()) return 0;  // finish_output() says why
+  return check_full(choice, *completion, *conversation);
+}
+
+Result<std::unique_ptr<Conversation>> open_conversation(const RunChoice& choice,
+                                                        const Question& question) {
+  EngineOptions engine;
+  engine.threads = static_cast<int>(choice.machine.threads.value_or(0));
+  engine.isa = choice.machine.isa;
+  NIBBLE_TRY(LoadedModel loaded, load_model(question.model, engine));
+  NIBBLE_TRY(auto session, Session::create(loaded.model, choice.machine.session_options()));
+  if (!choice.system.empty()) session->set_system(choice.system);
+  const bool raw = choice.raw || !loaded.model->is_chat_model();
+  if (raw && !choice.raw) {
+    std::fprintf(stderr,
+                 "nibble: note: %s has no chat template; its text is continued as with "
+                 "--raw\n",
+                 question.model.c_str());
+  }
+  return std::make_unique<Conversation>(std::move(loaded), std::move(session), raw, choice.sampling,
+                                        generate_options(choice));
+}
+
+int run(const RunChoice& choice) {
+  install_signal_handlers(2);
+  const auto question = resolve_question(choice.source);
+  if (!question) {
+    const int code = fail(question.error());
+    return signal_exit_code() != 0 ? signal_exit_code() : code;
+  }
+  if (!question->prompt && (choice.json || choice.raw)) {
+    return fail({ErrorCode::kUsage, "--raw and --json need a prompt; give one with -p"});
+  }
+  if (question->builtin) {
+    std::fputs(
+        "nibble: this is the built-in model: it tells short children's stories and knows "
+        "nothing else.\nnibble: another one: nibble run MODEL.gguf\n",
+        stderr);
+  }
+  const auto conversation = open_conversation(choice, *question);
+  if (!conversation) {
+    const int code = fail(conversation.error());
+    return signal_exit_code() != 0 ? signal_exit_code() : code;
+  }
+  if (!question->prompt) return chat(conversation->get(), choice.stats);
+  return answer_once(choice, conversation->get(), *question->prompt);
+}
+
+void add_prompt_options(CLI::App* app, RunChoice* choice) {
+  app->add_option("MODEL", choice->first_word, "A GGUF file; without one the built-in story model")
+      ->type_name("");
+  app->add_option("PROMPT", choice->second_word)->type_name("");
+  app->add_option("-m,--model", choice->source.model, "The model; all words are then the prompt")
+      ->type_name("FILE");
+  app->add_option("-p,--prompt", choice->prompt,
+                  "The prompt; without any: standard input, or a chat at a terminal")
+      ->configurable(false)
+      ->type_name("TEXT");
+  app->add_option("-f,--file", choice->source.file,
+                  "Text from FILE (-: standard input) goes after the prompt")
+      ->configurable(false)
+      ->type_name("FILE");
+  app->add_option("--system", choice->system, "Instructions to the model before the conversation")
+      ->type_name("TEXT");
+  app->add_flag("--raw", choice->raw, "No chat form: print what follows the prompt, exactly");
+}
+
+void add_answer_options(CLI::App* app, RunChoice* choice) {
+  add_whole(app, "-n,--max-tokens", &choice->max_tokens, kMaxTokensRange,
+            "Length of the answer at most (default: until the model ends it)");
+  app->add_option("--stop", choice->stop, "End the answer before TEXT (can be repeated)")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app->add_flag("--ignore-eos", choice->ignore_eos, "Go on when the model would end");
+  app->add_flag("--json", choice->json, "Print text, token ids, log-probabilities, statistics");
+  add_whole(app, "--logprobs", &choice->logprobs, {0, 1000},
+            "With --json: the N likeliest tokens of each step");
+  app->add_flag("--stats", choice->stats, "Print speed and memory to stderr");
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, int* exit_code) {
+  auto choice = std::make_shared<RunChoice>();
+  CLI::App* command = app.add_subcommand("run", "Answer a prompt, or chat");
+  add_prompt_options(command, choice.get());
+  add_answer_options(command, choice.get());
+  choice->machine.add_context_option(command);
+  choice->machine.add_threads_option(command);
+  choice->machine.add_options(command);
+  choice->sampling.add_options(command);
+  command->footer(R"(Examples:
+  nibble run "Tell me a story about a cat."
+  nibble run gemma-3-1b-it-q4_0.gguf
+  git log -1 -p | nibble run gemma-3-1b-it-q4_0.gguf -p "Explain this change:" -f - --stats)");
+  // CLI11 would take a prompt in brackets for a list, so words after the second come as extras.
+  command->allow_extras();
+  command->callback([choice, command, exit_code] {
+    if (command->count("MODEL") > 0) choice->source.words.push_back(choice->first_word);
+    if (command->count("PROMPT") > 0) choice->source.words.push_back(choice->second_word);
+    for (const std::string& word : command->remaining()) {
+      if (word.starts_with('-')) throw CLI::ExtrasError("run", {word});
+      choice->source.words.push_back(word);
+    }
+    if (command->count("--prompt") > 0) choice->source.text = choice->prompt;
+    const auto& flags = command->parse_order();
+    choice->source.model_is_flag =
+        std::find(flags.begin(), flags.end(), command->get_option("--model")) != flags.end();
+    *exit_code = run(*choice);
+  });
+}
+
+}  // namespace nibble::cli

@@ -1,0 +1,111 @@
+#include "tools/nibble/report.h"
+
+#include <cstdio>
+
+#include "tools/nibble/command.h"
+
+namespace nibble::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Things per second; nothing when there were none to time.
+std::optional<double> rate(double count, double seconds) {
+  if (count <= 0 || seconds <= 0) return std::nullopt;
+  return count / seconds;
+}
+
+Json number(std::optional<double> value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+std::optional<double> decode_gb_per_s(const Stats& stats) {
+  return rate(
+      1e-9 * static_cast<double>(stats.decode_bytes) * static_cast<double>(stats.decode_tokens),
+      stats.decode_s);
+}
+
+std::optional<double> percent(std::optional<double> part, std::optional<double> whole) {
+  if (!part || !whole || *whole <= 0) return std::nullopt;
+  return 100 * *part / *whole;
+}
+
+Json stats_json(const Completion& completion, const RunFacts& facts) {
+  const Stats& stats = completion.stats;
+  const std::optional<double> bandwidth = read_bandwidth_gb_per_s(facts.threads);
+  const std::optional<double> achieved = decode_gb_per_s(stats);
+  return {{"stop_reason", stop_reason_name(completion.reason)},
+          {"prompt_tokens", stats.prompt_tokens},
+          {"cached_tokens", stats.cached_tokens},
+          {"decode_tokens", stats.decode_tokens},
+          {"prompt_tokens_per_s", number(rate(stats.prompt_tokens, stats.prompt_s))},
+          {"decode_tokens_per_s", number(rate(stats.decode_tokens, stats.decode_s))},
+          {"prompt_s", stats.prompt_s},
+          {"decode_s", stats.decode_s},
+          {"first_token_s", stats.first_token_s},
+          {"load_s", facts.load_s},
+          {"peak_memory_bytes", stats.peak_memory_bytes},
+          {"kv_bytes", facts.kv_bytes},
+          {"context", facts.context},
+          {"threads", facts.threads},
+          {"seed", facts.seed},
+          {"bytes_per_token", stats.decode_bytes},
+          {"gb_per_s", number(achieved)},
+          {"bandwidth_gb_per_s", number(bandwidth)},
+          {"percent_of_bandwidth", number(percent(achieved, bandwidth))}};
+}
+
+template <typename... Args>
+std::string format(const char* pattern, Args... args) {
+  char text[256];
+  std::snprintf(text, sizeof(text), pattern, args...);
+  return text;
+}
+
+}  // namespace
+
+std::optional<double> read_bandwidth_gb_per_s(int) {
+  return std::nullopt;
+}
+
+Json completion_json(const Completion& completion, const RunFacts& facts) {
+  Json steps = Json::array();
+  for (const Step& step : completion.steps) {
+    steps.push_back({{"id", step.id}, {"logprob", step.logprob}, {"top", step.top}});
+  }
+  return {{"text", completion.text},
+          {"tokens", completion.tokens},
+          {"steps", std::move(steps)},
+          {"stats", stats_json(completion, facts)}};
+}
+
+std::string stats_text(const Completion& completion, const RunFacts& facts) {
+  const Stats& stats = completion.stats;
+  std::string out =
+      format("prompt   %6lld tokens  %9.1f tokens/s   first token after %.3f s\n",
+             static_cast<long long>(stats.prompt_tokens),
+             rate(stats.prompt_tokens, stats.prompt_s).value_or(0), stats.first_token_s);
+  if (stats.cached_tokens > 0) {
+    out += format("         %6lld tokens were there already\n",
+                  static_cast<long long>(stats.cached_tokens));
+  }
+  out += format("answer   %6lld tokens  %9.1f tokens/s   ended by: %s\n",
+                static_cast<long long>(stats.decode_tokens),
+                rate(stats.decode_tokens, stats.decode_s).value_or(0),
+                std::string(stop_reason_name(completion.reason)).c_str());
+  out += format("speed    %s a token", human_bytes(stats.decode_bytes).c_str());
+  const std::optional<double> achieved = decode_gb_per_s(stats);
+  if (achieved) out += format(", %.2f GB/s", *achieved);
+  const std::optional<double> bandwidth = read_bandwidth_gb_per_s(facts.threads);
+  if (const auto share = percent(achieved, bandwidth)) {
+    out += format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
+  }
+  out += format("\nmemory   peak %s, KV cache %s for %lld tokens\n",
+                human_bytes(stats.peak_memory_bytes).c_str(), human_bytes(facts.kv_bytes).c_str(),
+                static_cast<long long>(facts.context));
+  out += format("run      %d threads, loaded in %.2f s, seed %llu\n", facts.threads, facts.load_s,
+                static_cast<unsigned long long>(facts.seed));
+  return out;
+}
+
+}  // namespace nibble::cli
