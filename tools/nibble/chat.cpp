@@ -55,13 +55,14 @@ class Chat {
   void set_system(const std::string& text);
   void clear();
   void greet();
+  void show_stats();
 
   Conversation& conversation_;
   bool stats_;
   LineReader reader_;
   AnswerWriter writer_;
   std::optional<Clock::time_point> last_interrupt_;
-  std::string last_stats_;
+  std::optional<Completion> last_;
   int exit_code_ = 0;
 };
 
@@ -152,18 +153,18 @@ Chat::Next Chat::after_signal() {
 Chat::Next Chat::answer(const std::string& message) {
   const auto completion = conversation_.ask(message, &writer_);
   writer_.end_line();
+  if (completion) last_ = *completion;
   if (writer_.failed()) return Next::kLeave;  // finish_output() says why
   if (signal_exit_code() != 0) return after_signal();
   if (!completion) {
     say("nibble: " + completion.error().message + " (/clear begins a new conversation)\n");
     return Next::kGoOn;
   }
-  last_stats_ = stats_text(*completion, conversation_.facts());
   if (completion->reason == StopReason::kContextFull) {
     say("nibble: the context of " + std::to_string(conversation_.facts().context) +
         " tokens is full: /clear begins a new conversation; a larger one: nibble run -c N\n");
   }
-  if (stats_) say(last_stats_);
+  if (stats_) show_stats();
   say("\n");
   return Next::kGoOn;
 }
@@ -182,13 +183,18 @@ Chat::Next Chat::command(const std::string& line) {
   } else if (name == "/clear") {
     clear();
   } else if (name == "/stats") {
-    say(last_stats_.empty() ? "No answer yet.\n" : last_stats_);
+    show_stats();
   } else {
     say("unknown command '" + name + "'" +
         did_you_mean(name, {"/help", "/set", "/system", "/clear", "/stats", "/exit"}) +
         " (/help shows them; a message that begins with / needs a space before it)\n");
   }
   return Next::kGoOn;
+}
+
+void Chat::show_stats() {
+  if (last_) conversation_.measure_bandwidth();
+  say(last_ ? stats_text(*last_, conversation_.facts()) : "No answer yet.\n");
 }
 
 void Chat::set(const std::string& arguments) {

@@ -104,10 +104,9 @@ Result<Sample> measure_decode(Session* session, const Model& model, const Test& 
   return sample;
 }
 
-Row summarise(const Test& test, int threads, const std::vector<Sample>& samples) {
+Row summarise(const Test& test, const std::vector<Sample>& samples) {
   Row row;
   row.test = test.name();
-  row.threads = threads;
   const auto count = static_cast<double>(samples.size());
   double gb_per_s = 0;
   for (const Sample& sample : samples) {
@@ -121,9 +120,6 @@ Row summarise(const Test& test, int threads, const std::vector<Sample>& samples)
   if (samples.size() > 1) row.stddev = std::sqrt(squares / (count - 1));
   if (!test.decode) return row;
   row.gb_per_s = gb_per_s;
-  if (const auto limit = read_bandwidth_gb_per_s(threads)) {
-    row.percent_of_limit = 100 * gb_per_s / *limit;
-  }
   return row;
 }
 
@@ -141,7 +137,12 @@ Result<Row> run_test(const LoadedModel& loaded, const BenchChoice& choice, const
     if (signal_exit_code() != 0) return Error{ErrorCode::kInterrupted, "interrupted"};
     if (i >= 0) samples.push_back(sample);
   }
-  return summarise(test, loaded.engine->threads(), samples);
+  Row row = summarise(test, samples);
+  row.threads = loaded.engine->threads();
+  // Measured for each test anew: on a shared machine the limit changes within minutes.
+  const auto limit = test.decode ? measure_bandwidth_gb_per_s(row.threads) : std::nullopt;
+  if (limit) row.percent_of_limit = 100 * *row.gb_per_s / *limit;
+  return row;
 }
 
 nlohmann::ordered_json row_json(const Row& row) {

@@ -64,6 +64,7 @@ int answer_once(const RunChoice& choice, Conversation* conversation, const std::
     const int code = fail(completion.error());
     return signal_exit_code() != 0 ? signal_exit_code() : code;
   }
+  if (choice.stats) conversation->measure_bandwidth();
   const bool exact = choice.raw && isatty(STDOUT_FILENO) != 1;
   if (choice.json) {
     const auto json = completion_json(*completion, conversation->facts());

@@ -32,7 +32,14 @@ RunFacts Conversation::facts() const {
   facts.kv_bytes = loaded_.model->kv_bytes(facts.context);
   facts.threads = loaded_.engine->threads();
   facts.seed = options_.sampling.seed;
+  facts.bandwidth_gb_per_s = bandwidth_gb_per_s_;
   return facts;
+}
+
+void Conversation::measure_bandwidth() {
+  if (!bandwidth_gb_per_s_) {
+    bandwidth_gb_per_s_ = measure_bandwidth_gb_per_s(loaded_.engine->threads());
+  }
 }
 
 }  // namespace nibble::cli

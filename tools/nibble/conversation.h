@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "nibble/nibble.h"
@@ -28,7 +29,8 @@ class Conversation {
   Session& session() { return *session_; }
   SamplingChoice& sampling() { return sampling_; }
   GenerateOptions& options() { return options_; }
-  RunFacts facts() const;  // of the last ask()
+  RunFacts facts() const;    // of the last ask()
+  void measure_bandwidth();  // once, for facts()
 
  private:
   LoadedModel loaded_;
@@ -36,6 +38,7 @@ class Conversation {
   bool raw_;
   SamplingChoice sampling_;
   GenerateOptions options_;
+  std::optional<double> bandwidth_gb_per_s_;
 };
 
 }  // namespace nibble::cli

@@ -1,7 +1,13 @@
 #include "tools/nibble/report.h"
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 
+#include "runtime/machine/probe.h"
 #include "tools/nibble/command.h"
 
 namespace nibble::cli {
@@ -32,7 +38,7 @@ std::optional<double> percent(std::optional<double> part, std::optional<double> 
 
 Json stats_json(const Completion& completion, const RunFacts& facts) {
   const Stats& stats = completion.stats;
-  const std::optional<double> bandwidth = read_bandwidth_gb_per_s(facts.threads);
+  const std::optional<double>& bandwidth = facts.bandwidth_gb_per_s;
   const std::optional<double> achieved = decode_gb_per_s(stats);
   return {{"stop_reason", stop_reason_name(completion.reason)},
           {"prompt_tokens", stats.prompt_tokens},
@@ -64,8 +70,26 @@ std::string format(const char* pattern, Args... args) {
 
 }  // namespace
 
-std::optional<double> read_bandwidth_gb_per_s(int) {
-  return std::nullopt;
+std::optional<double> measure_bandwidth_gb_per_s(int threads) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto measured = probe_read_gb_per_s(threads);
+    const bool sent = measured && write(ends[1], &*measured, sizeof(double)) == sizeof(double);
+    _exit(sent ? 0 : 1);
+  }
+  close(ends[1]);
+  double value = 0;
+  ssize_t got = -1;
+  do {
+    got = read(ends[0], &value, sizeof(value));
+  } while (got < 0 && errno == EINTR);
+  close(ends[0]);
+  while (child > 0 && waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (got != sizeof(value)) return std::nullopt;
+  return value;
 }
 
 Json completion_json(const Completion& completion, const RunFacts& facts) {
@@ -90,13 +114,13 @@ std::string stats_text(const Completion& completion, const RunFacts& facts) {
                   static_cast<long long>(stats.cached_tokens));
   }
   out += format("answer   %6lld tokens  %9.1f tokens/s   ended by: %s\n",
-                static_cast<long long>(stats.decode_tokens),
+                static_cast<long long>(completion.tokens.size()),
                 rate(stats.decode_tokens, stats.decode_s).value_or(0),
                 std::string(stop_reason_name(completion.reason)).c_str());
   out += format("speed    %s a token", human_bytes(stats.decode_bytes).c_str());
   const std::optional<double> achieved = decode_gb_per_s(stats);
   if (achieved) out += format(", %.2f GB/s", *achieved);
-  const std::optional<double> bandwidth = read_bandwidth_gb_per_s(facts.threads);
+  const std::optional<double>& bandwidth = facts.bandwidth_gb_per_s;
   if (const auto share = percent(achieved, bandwidth)) {
     out += format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
   }

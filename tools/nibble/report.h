@@ -16,11 +16,13 @@ struct RunFacts {
   int64_t context = 0;
   int threads = 0;
   uint64_t seed = 0;
+  std::optional<double> bandwidth_gb_per_s;  // that the machine reads, if measured
 };
 
-// GB/s that `threads` threads read from memory, measured once per process; nothing if it cannot be
-// measured here.
-std::optional<double> read_bandwidth_gb_per_s(int threads);
+// GB/s that `threads` threads read from memory, measured now and in a process of its own, so that
+// the memory it needs is not counted as ours. Takes about 0.3 s; nothing if it fails. No region of
+// an engine may be running.
+std::optional<double> measure_bandwidth_gb_per_s(int threads);
 
 // {"text", "tokens", "steps", "stats"}, the scripts' contract.
 nlohmann::ordered_json completion_json(const Completion& completion, const RunFacts& facts);
