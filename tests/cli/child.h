@@ -81,13 +81,13 @@ inline int wait_for_exit(pid_t child, int patience_ms = kPatienceMs) {
 }
 
 struct How {
-  std::string input;  // for stdin, a pipe
-  Environment environment;
-  std::vector<int> closed;        // of 0, 1, 2
-  std::string stdout_file;        // instead of a pipe
+  std::string input = {};  // for stdin, a pipe
+  Environment environment = {};
+  std::vector<int> closed = {};   // of 0, 1, 2
+  std::string stdout_file = {};   // instead of a pipe
   size_t read_at_most = 1 << 30;  // of stdout, then the pipe is closed
   int signal = 0;  // sent when `signal_after` was seen on stdout (or at once if empty)
-  std::string signal_after;
+  std::string signal_after = {};
 };
 
 struct Outcome {

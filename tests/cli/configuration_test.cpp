@@ -16,7 +16,7 @@ class Configuration : public testing::Test {
     std::filesystem::create_directories(folder_.file(".config/nibble"));
     std::ofstream(folder_.file(".config/nibble/config.toml")) << file;
     environment["HOME"] = folder_.path();
-    flags.insert(flags.begin(), {"run", kModel, "-p", "Once", "--raw", "--json"});
+    flags.insert(flags.begin(), {"run", kModel, "-p", "Once upon a time", "--raw", "--json"});
     outcome_ = run(flags, {.environment = environment});
     if (outcome_.code != 0) return {{"seed", outcome_.err}};
     return nlohmann::json::parse(outcome_.out)["stats"];
@@ -55,7 +55,7 @@ TEST_F(Configuration, FilesByName) {
   std::filesystem::copy(other, folder_.file("xdg/nibble/config.toml"));
   EXPECT_EQ(seed({}, "seed = 1\n", {{"XDG_CONFIG_HOME", folder_.file("xdg")}}), 7);
   const Outcome flag =
-      run({"--config", other, "run", kModel, "--raw", "-p", "Once", "-n", "2", "--json"});
+      run({"--config", other, "run", kModel, "--raw", "-p", "Once upon a time", "-n", "2", "--json"});
   EXPECT_EQ(nlohmann::json::parse(flag.out)["stats"]["seed"], 7);
   stats({}, "", {{"NIBBLE_CONFIG", folder_.file("gone.toml")}});
   EXPECT_EQ(outcome_.code, 66);
@@ -87,10 +87,10 @@ TEST_F(Configuration, TextsFlagsAndLists) {
   // "little" is the fourth token of the known continuation.
   const std::string file =
       "[run]\ntemp = 0\nstop = [\"[#x]\", \"little\",] # text\nmax-tokens = 50\n";
-  EXPECT_EQ(stats({"-p", "Once upon a time"}, file)["stop_reason"], "stop");
+  EXPECT_EQ(stats({}, file)["stop_reason"], "stop");
   EXPECT_EQ(nlohmann::json::parse(outcome_.out)["text"], ", there was a ");
   const Environment json = {{"NIBBLE_JSON", "1"}, {"NIBBLE_MAX_TOKENS", "2"}};
-  const Outcome outcome = run({"run", kModel, "--raw", "-p", "Once"}, {.environment = json});
+  const Outcome outcome = run({"run", kModel, "--raw", "-p", "Once upon a time"}, {.environment = json});
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["tokens"].size(), 2u);
 }
 
@@ -105,7 +105,7 @@ TEST_F(Configuration, ModelFromTheEnvironmentGivesWayToAFileOnTheCommandLine) {
 TEST_F(Configuration, HomeMayBeMissingOrUnreadable) {
   for (const char* home : {"", "/nonexistent", "/dev/null", "/proc"}) {
     const Outcome outcome =
-        run({"run", kModel, "--raw", "-p", "Once", "-n", "2"}, {.environment = {{"HOME", home}}});
+        run({"run", kModel, "--raw", "-p", "Once upon a time", "-n", "2"}, {.environment = {{"HOME", home}}});
     EXPECT_EQ(outcome.code, 0) << home << ": " << outcome.err;
   }
 }

@@ -33,7 +33,7 @@ TEST(Raw, JsonHasTheAgreedForm) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const json result = json::parse(outcome.out);
   EXPECT_EQ(result.size(), 4u);
-  EXPECT_EQ(result["text"], ", there was a little girl named");
+  EXPECT_EQ(result["text"], ", there was a little girl named Lily");
   EXPECT_EQ(result["tokens"], json(kStoryIds));
   ASSERT_EQ(result["steps"].size(), 8u);
   for (size_t i = 0; i < 8; ++i) {
@@ -97,7 +97,7 @@ TEST(Answer, PromptComesFromManyPlaces) {
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return outcome.out;
   };
-  const std::string expected = ", there was a little girl named";
+  const std::string expected = ", there was a little girl named Lily";
   EXPECT_EQ(text({kModel, "Once upon a time"}), expected);
   EXPECT_EQ(text({kModel, "Once", "upon", "a", "time"}), expected);
   EXPECT_EQ(text({"-m", kModel, "Once", "upon", "a", "time"}), expected);
@@ -154,7 +154,7 @@ TEST(Answer, HostileInputIsText) {
 }
 
 TEST(Streams, ClosedStandardInput) {
-  EXPECT_EQ(run(raw({"-n", "8"}), {.closed = {0}}).out, ", there was a little girl named");
+  EXPECT_EQ(run(raw({"-n", "8"}), {.closed = {0}}).out, ", there was a little girl named Lily");
   const Outcome outcome = run({"run", kModel}, {.closed = {0}});
   EXPECT_EQ(outcome.code, 66);
   EXPECT_NE(outcome.err.find("standard input"), std::string::npos);
@@ -180,7 +180,7 @@ TEST(Streams, ClosedOrFullStandardOutputIsAnError) {
 TEST(Streams, ClosedStandardErrorDoesNotMatter) {
   const Outcome outcome = run(raw({"-n", "8", "--stats"}), {.closed = {2}});
   EXPECT_EQ(outcome.code, 0);
-  EXPECT_EQ(outcome.out, ", there was a little girl named");
+  EXPECT_EQ(outcome.out, ", there was a little girl named Lily");
 }
 
 TEST(Streams, ReaderThatLeavesEndsItQuietly) {
@@ -192,8 +192,8 @@ TEST(Streams, ReaderThatLeavesEndsItQuietly) {
 
 TEST(Signals, KeepTheTextAndGiveTheirCode) {
   for (const auto& [signal, code] : {std::pair{SIGINT, 130}, {SIGTERM, 143}, {SIGHUP, 129}}) {
-    const Outcome outcome = run(raw({"-n", "1000000", "--ignore-eos", "-c", "16384"}),
-                                {.signal = signal, .signal_after = "Lily"});
+    const Outcome outcome = run(raw({"-n", "2000", "--ignore-eos", "-c", "2048", "-t", "1"}),
+                                {.signal = signal, .signal_after = "teddy bear."});
     EXPECT_EQ(outcome.code, code);
     EXPECT_EQ(outcome.out.substr(0, kStory.size()), kStory);
   }

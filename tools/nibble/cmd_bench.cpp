@@ -257,8 +257,7 @@ void add_bench(CLI::App& app, int* exit_code) {
   auto choice = std::make_shared<BenchChoice>();
   CLI::App* command = app.add_subcommand("bench", "Measure a model's speed");
   constexpr WholeRange kTokens = {0, int64_t{1} << 24};
-  command->add_option("MODEL", choice->model, "A GGUF file; without one the built-in story model")
-      ->type_name("");
+  command->add_option("MODEL", choice->model, "A GGUF file; without one the built-in story model");
   add_list(command, "-p,--prompt-tokens", &choice->prompt_tokens, kTokens,
            "Prompt lengths; 0: none (default 512)");
   add_list(command, "-n,--decode-tokens", &choice->decode_tokens, kTokens,

@@ -122,22 +122,26 @@ int run(const RunChoice& choice) {
   return answer_once(choice, conversation->get(), *question->prompt);
 }
 
+CLI::Option* add_text(CLI::App* app, const char* names, std::string* out, const char* value,
+                      const char* description) {
+  return app->add_option(names, *out, description)
+      ->type_name(value)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
 void add_prompt_options(CLI::App* app, RunChoice* choice) {
-  app->add_option("MODEL", choice->first_word, "A GGUF file; without one the built-in story model")
-      ->type_name("");
-  app->add_option("PROMPT", choice->second_word)->type_name("");
-  app->add_option("-m,--model", choice->source.model, "The model; all words are then the prompt")
-      ->type_name("FILE");
-  app->add_option("-p,--prompt", choice->prompt,
-                  "The prompt; without any: standard input, or a chat at a terminal")
-      ->configurable(false)
-      ->type_name("TEXT");
-  app->add_option("-f,--file", choice->source.file,
-                  "Text from FILE (-: standard input) goes after the prompt")
-      ->configurable(false)
-      ->type_name("FILE");
-  app->add_option("--system", choice->system, "Instructions to the model before the conversation")
-      ->type_name("TEXT");
+  app->add_option("MODEL", choice->first_word, "A GGUF file; without one the built-in story model");
+  app->add_option("PROMPT", choice->second_word);
+  add_text(app, "-m,--model", &choice->source.model, "FILE",
+           "The model; all words are then the prompt");
+  add_text(app, "-p,--prompt", &choice->prompt, "TEXT",
+           "The prompt; without any: standard input, or a chat at a terminal")
+      ->configurable(false);
+  add_text(app, "-f,--file", &choice->source.file, "FILE",
+           "Text from FILE (-: standard input) goes after the prompt")
+      ->configurable(false);
+  add_text(app, "--system", &choice->system, "TEXT",
+           "Instructions to the model before the conversation");
   app->add_flag("--raw", choice->raw, "No chat form: print what follows the prompt, exactly");
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,13 @@ struct Line {
   std::string name;
   std::string description;
 };
+
+// "MODEL"
+std::string positional_name(const CLI::Option& option) {
+  std::string name = option.get_name(true, false);
+  for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
 
 // " N", or nothing for a flag.
 std::string value_name(const CLI::Option& option) {
@@ -86,7 +94,7 @@ std::string usage(const CLI::App& app) {
   out += " " + app.get_name();
   for (const CLI::Option* option : app.get_options()) {
     if (!option->get_positional() || option->get_group().empty()) continue;
-    const std::string name = option->get_name(true, false);
+    const std::string name = positional_name(*option);
     out += option->get_required() ? " " + name : " [" + name + "]";
   }
   return out + " [OPTIONS]\n";
@@ -96,7 +104,7 @@ std::string positionals(const CLI::App& app) {
   std::vector<Line> lines;
   for (const CLI::Option* option : app.get_options()) {
     if (!option->get_positional() || option->get_description().empty()) continue;
-    lines.push_back({option->get_name(true, false), option->get_description()});
+    lines.push_back({positional_name(*option), option->get_description()});
   }
   return lines.empty() ? std::string() : "\n" + format_lines(lines);
 }

@@ -48,8 +48,10 @@ void protect_standard_streams() {
 int finish_output(int exit_code) {
   errno = 0;
   const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
-  const int reason = errno;
+  int reason = errno;
   if (!failed || exit_code != 0) return exit_code;
+  // An earlier write failed and its errno is gone: the output is broken anyway, so try another.
+  if (reason == 0 && write(STDOUT_FILENO, "\n", 1) != 1) reason = errno;
   if (reason == EPIPE || reader_is_gone()) return kBrokenPipeExit;
   std::string message = "cannot write to standard output";
   if (reason != 0) message += std::string(": ") + std::strerror(reason);

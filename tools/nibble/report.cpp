@@ -122,7 +122,9 @@ std::string stats_text(const Completion& completion, const RunFacts& facts) {
   if (achieved) out += format(", %.2f GB/s", *achieved);
   const std::optional<double>& bandwidth = facts.bandwidth_gb_per_s;
   if (const auto share = percent(achieved, bandwidth)) {
-    out += format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
+    out += *share > 100
+               ? format(": from the caches, memory gives %.1f GB/s", *bandwidth)
+               : format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
   }
   out += format("\nmemory   peak %s, KV cache %s for %lld tokens\n",
                 human_bytes(stats.peak_memory_bytes).c_str(), human_bytes(facts.kv_bytes).c_str(),
