@@ -91,26 +91,34 @@ NIBBLE_KERNEL void rope_neox(const RopeArgs* a) {
   }
 }
 
-// Pairs are pulled apart and put together through buffers; the arithmetic is rope_neox's.
+// Turns `n` <= 16 neighbouring pairs. They are pulled apart and put together through buffers; the
+// arithmetic is rope_neox's.
+template <class V>
+inline void turn_neighbours(float* x, const V& cos, const V& sin, size_t n) {
+  float even[NIBBLE_LANES] = {}, odd[NIBBLE_LANES] = {};
+  for (size_t j = 0; j < n; ++j) {
+    even[j] = x[2 * j];
+    odd[j] = x[2 * j + 1];
+  }
+  const Turned<V> t = turn(V::load(even), V::load(odd), cos, sin);
+  t.x0.store(even);
+  t.x1.store(odd);
+  for (size_t j = 0; j < n; ++j) {
+    x[2 * j] = even[j];
+    x[2 * j + 1] = odd[j];
+  }
+}
+
 template <class V>
 NIBBLE_KERNEL void rope_norm(const RopeArgs* a) {
   const size_t half = a->n_rot / 2;
-  for (size_t i = 0; i < half; i += NIBBLE_LANES) {
-    const size_t n = half - i < NIBBLE_LANES ? half - i : NIBBLE_LANES;
-    float even[NIBBLE_LANES] = {}, odd[NIBBLE_LANES] = {};
-    float* x = a->x + 2 * i;
-    for (size_t j = 0; j < n; ++j) {
-      even[j] = x[2 * j];
-      odd[j] = x[2 * j + 1];
-    }
-    const Turned<V> t =
-        turn(V::load(even), V::load(odd), V::load_n(a->cos + i, n), V::load_n(a->sin + i, n));
-    t.x0.store(even);
-    t.x1.store(odd);
-    for (size_t j = 0; j < n; ++j) {
-      x[2 * j] = even[j];
-      x[2 * j + 1] = odd[j];
-    }
+  size_t i = 0;
+  for (; i + NIBBLE_LANES <= half; i += NIBBLE_LANES) {
+    turn_neighbours(a->x + 2 * i, V::load(a->cos + i), V::load(a->sin + i), NIBBLE_LANES);
+  }
+  if (i < half) {
+    const size_t n = half - i;
+    turn_neighbours(a->x + 2 * i, V::load_n(a->cos + i, n), V::load_n(a->sin + i, n), n);
   }
 }
 
@@ -152,11 +160,12 @@ inline int32_t max_magnitude_bits(const Vec16<P>& a, const Vec16<P>& b) {
 // Stores round_to_even(x * inverse) as 16 int8, returns their sum.
 template <class P>
 inline int32_t store_rounded(const Vec16<P>& x, const Vec16<P>& inverse, int8_t* q) {
-  const Int16Lanes<P> n = rounded_int(x * inverse + Vec16<P>::splat(kRoundMagic));
-  auto sum = P::sub(n.part[0], n.part[0]);
+  const Vec16<P> t = x * inverse + Vec16<P>::splat(kRoundMagic);
+  auto sum = P::bits(P::splat(0.0f));
   for_parts<P>([&](size_t i) {
-    P::store_int8(n.part[i], q + i * P::kLanes);
-    sum = P::add_int(sum, n.part[i]);
+    const auto n = rounded_int<P>(t.part[i]);
+    P::store_int8(n, q + i * P::kLanes);
+    sum = P::add_int(sum, n);
   });
   return P::reduce_add_int(sum);
 }

@@ -11,18 +11,16 @@
 namespace nibble {
 namespace {
 
-// e^r - 1 for the reduced argument of x, and n with x = n ln2 + r.
+// n + kRoundMagic for the n with x = n ln2 + r.
 template <class V>
-struct ReducedExp {
-  V expm1;
-  V rounded;  // n + kRoundMagic
-};
+inline V rounded_log2(const V& x) {
+  return fma(x, V::splat(0x1.715476p+0f), V::splat(kRoundMagic));  // log2(e)
+}
 
+// e^r - 1 for that n.
 template <class V>
-inline ReducedExp<V> reduced_exp(const V& x) {
-  const V magic = V::splat(kRoundMagic);
-  const V rounded = fma(x, V::splat(0x1.715476p+0f), magic);  // log2(e)
-  const V n = rounded - magic;
+inline V expm1_of_rest(const V& x, const V& rounded) {
+  const V n = rounded - V::splat(kRoundMagic);
   V r = fma(n, V::splat(-0x1.62e430p-1f), x);  // ln2 in two floats
   r = fma(n, V::splat(0x1.05c610p-29f), r);
   V q = V::splat(0x1.6a1c5ap-10f);
@@ -30,7 +28,7 @@ inline ReducedExp<V> reduced_exp(const V& x) {
   q = fma(q, r, V::splat(0x1.5558fap-5f));
   q = fma(q, r, V::splat(0x1.555492p-3f));
   q = fma(q, r, V::splat(0x1.fffffcp-2f));
-  return {fma(r * r, q, r), rounded};
+  return fma(r * r, q, r);
 }
 
 // e^x within 1 ulp, correctly subnormal, 0 below -104, infinity above 88.73; NaN stays NaN.
@@ -38,8 +36,8 @@ template <class V>
 inline V exp(const V& x) {
   // The bounds are the first operands so that NaN passes.
   const V clamped = min(V::splat(89.0f), max(V::splat(-104.5f), x));
-  const ReducedExp<V> e = reduced_exp(clamped);
-  return scale_by_pow2(e.expm1 + V::splat(1.0f), rounded_int(e.rounded));
+  const V rounded = rounded_log2(clamped);
+  return scale_by_pow2(expm1_of_rest(clamped, rounded) + V::splat(1.0f), rounded);
 }
 
 // (e^2|x| - 1) / (e^2|x| + 1) with the sign of x, within 3 ulp; NaN stays NaN.
@@ -48,9 +46,9 @@ inline V tanh(const V& x) {
   const V one = V::splat(1.0f);
   // tanh(9.1) is 1 in float.
   const V doubled = min(V::splat(20.0f), abs(x) + abs(x));
-  const ReducedExp<V> e = reduced_exp(doubled);
-  const V power = scale_by_pow2(one, rounded_int(e.rounded));
-  const V expm1 = fma(power, e.expm1, power - one);
+  const V rounded = rounded_log2(doubled);
+  const V power = scale_by_pow2(one, rounded);
+  const V expm1 = fma(power, expm1_of_rest(doubled, rounded), power - one);
   return with_sign_of(expm1 / (expm1 + V::splat(2.0f)), x);
 }
 

@@ -106,12 +106,6 @@ __attribute__((always_inline)) inline void for_parts(const F& f) {
 }
 
 template <class P>
-struct Int16Lanes {
-  static constexpr size_t kParts = NIBBLE_LANES / P::kLanes;
-  typename P::Int part[kParts];
-};
-
-template <class P>
 struct Vec16 {
   using Part = P;
   static constexpr size_t kParts = NIBBLE_LANES / P::kLanes;
@@ -214,25 +208,23 @@ inline float reduce_max(Vec16<P> v) {
   return P::reduce_max(v.part[0]);
 }
 
-// x - kRoundMagic in integers: the n of a float t = n + kRoundMagic.
+// The integer n of a float t = n + kRoundMagic.
 template <class P>
-inline Int16Lanes<P> rounded_int(const Vec16<P>& t) {
-  const auto magic = P::bits(P::splat(kRoundMagic));
-  Int16Lanes<P> r;
-  for_parts<P>([&](size_t i) { r.part[i] = P::sub(P::bits(t.part[i]), magic); });
-  return r;
+inline typename P::Int rounded_int(typename P::Float t) {
+  return P::sub(P::bits(t), P::bits(P::splat(kRoundMagic)));
 }
 
-// v * 2^n for n in -252 .. 254, rounded once: the first factor is exact where the second is not.
+// v * 2^n for t = n + kRoundMagic and n in -252 .. 254, rounded once: the first factor is exact
+// where the second is not.
 template <class P>
-inline Vec16<P> scale_by_pow2(const Vec16<P>& v, const Int16Lanes<P>& n) {
-  Vec16<P> r;
-  for_parts<P>([&](size_t i) {
-    const auto half = P::half(n.part[i]);
-    const auto rest = P::sub(n.part[i], half);
-    r.part[i] = P::mul(P::mul(v.part[i], P::pow2(half)), P::pow2(rest));
-  });
-  return r;
+inline Vec16<P> scale_by_pow2(const Vec16<P>& v, const Vec16<P>& t) {
+  return map_parts<P>(
+      [](auto x, auto rounded) {
+        const auto n = rounded_int<P>(rounded);
+        const auto half = P::half(n);
+        return P::mul(P::mul(x, P::pow2(half)), P::pow2(P::sub(n, half)));
+      },
+      v, t);
 }
 
 }  // namespace
