@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 
 namespace nibble {
@@ -12,49 +13,79 @@ namespace {
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 constexpr int kMaxPenaltyTokens = 1 << 20;
 
-// e^x for x <= 0, to about one unit in the last place of a double. Ours because libraries differ
-// in the last bit, and with it in the token drawn.
+// e^x for x <= 0, within 1e-14 of it. Ours because libraries differ in the last bit, and with it in
+// the token drawn.
 double exp_not_positive(double x) {
   constexpr double kLog2E = 1.4426950408889634;
   constexpr double kLn2High = 6.93147180369123816490e-01;  // the low bits are zero: n * it is exact
   constexpr double kLn2Low = 1.90821492927058770002e-10;
-  if (!(x > -700)) return 0;
-  const auto n = static_cast<int64_t>(x * kLog2E - 0.5);
-  const auto whole = static_cast<double>(n);
-  const double r = (x - whole * kLn2High) - whole * kLn2Low;
-  double sum = 1.0 / 6227020800;  // Taylor: |r| <= 0.35, so r^14 / 14! < 5e-18
-  for (const double term :
-       {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-        1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 1.0 / 2, 1.0, 1.0}) {
-    sum = sum * r + term;
-  }
-  return sum * std::bit_cast<double>(static_cast<uint64_t>(n + 1023) << 52);
+  const double bounded = x > -700 ? x : -700;
+  // Adding 1.5 * 2^52 rounds to an integer, which is then in the low bits too (and vectorises).
+  const double shifted = bounded * kLog2E + 0x1.8p52;
+  const double n = shifted - 0x1.8p52;
+  const double r = (bounded - n * kLn2High) - n * kLn2Low;
+  // Taylor: |r| <= 0.35, so r^12 / 12! < 7e-15.
+  double sum = 1.0 / 39916800;
+  sum = sum * r + 1.0 / 3628800;
+  sum = sum * r + 1.0 / 362880;
+  sum = sum * r + 1.0 / 40320;
+  sum = sum * r + 1.0 / 5040;
+  sum = sum * r + 1.0 / 720;
+  sum = sum * r + 1.0 / 120;
+  sum = sum * r + 1.0 / 24;
+  sum = sum * r + 1.0 / 6;
+  sum = sum * r + 1.0 / 2;
+  sum = sum * r + 1.0;
+  sum = sum * r + 1.0;
+  const double power = std::bit_cast<double>((std::bit_cast<uint64_t>(shifted) + 1023) << 52);
+  return x > -700 ? sum * power : 0;
 }
 
 bool better(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
-// The `count` best of what for_each(use) shows in ascending order of ids, sorted. A threshold that
-// only rises leaves one comparison for almost all of a large vocabulary.
-constexpr size_t kSlack = 1024;
-template <typename ForEach>
-void select_best(size_t count, ForEach for_each, std::vector<Candidate>* best) {
+// Without a branch per value, which the compiler makes into vector comparisons.
+constexpr size_t kBlock = 64;
+bool any_above(const float* values, float threshold) {
+  int32_t above = 0;
+  for (size_t i = 0; i < kBlock; ++i) above += values[i] > threshold ? 1 : 0;
+  return above != 0;
+}
+
+// Leaves the `count` best, the last of them at the end.
+void keep_best(size_t count, std::vector<Candidate>* best) {
+  std::nth_element(best->begin(), best->begin() + static_cast<std::ptrdiff_t>(count - 1),
+                   best->end(), better);
+  best->resize(count);
+}
+
+// The `count` best of what show(use) gives to use(logits, first id) in ascending order of ids,
+// sorted. A threshold that only rises leaves one comparison for almost all of a large vocabulary.
+constexpr size_t kSlack = 256;
+template <typename Show>
+void select_best(size_t count, Show show, std::vector<Candidate>* best) {
   best->clear();
   if (count == 0) return;
   const size_t full = count + kSlack;
   float threshold = kLowest;
-  for_each([&](float logit, int32_t id) {
+  const auto consider = [&](float logit, size_t id) {
     if (!(logit > threshold)) return;  // an equal one has a higher id than those kept
-    best->push_back({logit, id});
+    best->push_back({logit, static_cast<int32_t>(id)});
     if (best->size() < full) return;
-    std::nth_element(best->begin(), best->begin() + static_cast<std::ptrdiff_t>(count - 1),
-                     best->end(), better);
-    best->resize(count);
+    keep_best(count, best);
     threshold = best->back().logit;
+  };
+  show([&](std::span<const float> logits, size_t first) {
+    size_t i = 0;
+    for (; i + kBlock <= logits.size(); i += kBlock) {
+      if (!any_above(&logits[i], threshold)) continue;
+      for (size_t j = i; j < i + kBlock; ++j) consider(logits[j], first + j);
+    }
+    for (; i < logits.size(); ++i) consider(logits[i], first + i);
   });
+  if (best->size() > count) keep_best(count, best);
   std::sort(best->begin(), best->end(), better);
-  if (best->size() > count) best->resize(count);
 }
 
 template <typename Number>
@@ -128,9 +159,9 @@ bool uses_penalties(const SamplingOptions& options) {
 constexpr size_t kBuckets = 4096;
 constexpr double kBucketsPerNat = 64;
 
-size_t bucket_of(float logit, float best, double temperature) {
-  const double below = (static_cast<double>(best) - logit) / temperature;
-  return static_cast<size_t>(std::min(below * kBucketsPerNat, kBuckets - 1.0));
+size_t bucket_of(float logit, float best, double per_logit) {
+  return static_cast<size_t>(
+      std::min((static_cast<double>(best) - logit) * per_logit, kBuckets - 1.0));
 }
 
 }  // namespace
@@ -141,10 +172,9 @@ Sampler::Sampler(const SamplingOptions& options, size_t vocabulary)
     recent_.reserve(static_cast<size_t>(options_.penalty_last_n));
     penalised_.reserve(std::min(static_cast<size_t>(options_.penalty_last_n), vocabulary));
   }
-  if (options_.temperature == 0) return;
-  const auto top_k = static_cast<size_t>(options_.top_k);
-  const bool all = top_k == 0 || top_k >= vocabulary;
-  const size_t capacity = all ? vocabulary : top_k + kSlack;
+  const size_t count = selected();
+  const bool all = count == 0;
+  const size_t capacity = all ? vocabulary : count + kSlack;
   candidates_.reserve(capacity);
   weights_.reserve(capacity);
   if (all && options_.top_p < 1) {
@@ -180,50 +210,55 @@ float Sampler::penalise(float logit, int32_t count) const {
   return logit - options_.presence_penalty - options_.frequency_penalty * static_cast<float>(count);
 }
 
+size_t Sampler::selected() const {
+  if (options_.temperature == 0) return 1;
+  const auto top_k = static_cast<size_t>(options_.top_k);
+  return top_k < vocabulary_ ? top_k : 0;
+}
+
 template <typename Use>
-void Sampler::for_each(std::span<const float> logits, Use use) const {
-  const auto size = static_cast<int32_t>(std::min(logits.size(), vocabulary_));
-  int32_t id = 0;
+void Sampler::show(std::span<const float> logits, Use use) const {
+  logits = logits.first(std::min(logits.size(), vocabulary_));
+  size_t next = 0;
   for (const Penalised& token : penalised_) {
-    if (token.id >= size) break;
-    for (; id < token.id; ++id) use(logits[id], id);
-    use(penalise(logits[id], token.count), id);
-    ++id;
+    const auto id = static_cast<size_t>(token.id);
+    if (id >= logits.size()) break;
+    use(logits.subspan(next, id - next), next);
+    const float logit = penalise(logits[id], token.count);
+    use(std::span<const float>(&logit, 1), id);
+    next = id + 1;
   }
-  for (; id < size; ++id) use(logits[id], id);
+  use(logits.subspan(next), next);
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
-  const auto show = [&](auto use) { for_each(logits, use); };
-  if (options_.temperature == 0) {
-    Candidate best = {kLowest, 0};
-    show([&](float logit, int32_t id) {
-      if (logit > best.logit) best = {logit, id};
-    });
-    return best.id;
-  }
-  const auto top_k = static_cast<size_t>(options_.top_k);
-  if (top_k > 0 && top_k < vocabulary_) {
-    select_best(top_k, show, &candidates_);
-    return draw_sorted();
+  const auto show_all = [&](auto use) { show(logits, use); };
+  if (const size_t count = selected(); count > 0) {
+    select_best(count, show_all, &candidates_);
+    if (candidates_.empty()) return 0;
+    return options_.temperature == 0 ? candidates_[0].id : draw_sorted();
   }
   candidates_.clear();
-  show([&](float logit, int32_t id) { candidates_.push_back({logit, id}); });
-  return draw_unsorted();
+  show_all([&](std::span<const float> run, size_t first) {
+    for (size_t i = 0; i < run.size(); ++i) {
+      candidates_.push_back({run[i], static_cast<int32_t>(first + i)});
+    }
+  });
+  return candidates_.empty() ? 0 : draw_unsorted();
 }
 
-double Sampler::weight(float logit, float best) const {
-  return exp_not_positive((static_cast<double>(logit) - best) / options_.temperature);
+// Sets weights_ and returns their sum.
+double Sampler::weigh(float best) {
+  const double scale = 1.0 / options_.temperature;
+  weights_.resize(candidates_.size());
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    weights_[i] = exp_not_positive((static_cast<double>(candidates_[i].logit) - best) * scale);
+  }
+  return std::accumulate(weights_.begin(), weights_.end(), 0.0);
 }
 
 int32_t Sampler::draw_sorted() {
-  if (candidates_.empty()) return 0;
-  weights_.clear();
-  double total = 0;
-  for (const Candidate& candidate : candidates_) {
-    weights_.push_back(weight(candidate.logit, candidates_[0].logit));
-    total += weights_.back();
-  }
+  const double total = weigh(candidates_[0].logit);
   const double wanted = options_.top_p * total;
   double sum = 0;
   size_t kept = 0;
@@ -237,15 +272,9 @@ int32_t Sampler::draw_sorted() {
 
 // Without top-k nothing is sorted: what stays in the nucleus is told by its last member.
 int32_t Sampler::draw_unsorted() {
-  if (candidates_.empty()) return 0;
   float best = kLowest;
   for (const Candidate& candidate : candidates_) best = std::max(best, candidate.logit);
-  weights_.clear();
-  double total = 0;
-  for (const Candidate& candidate : candidates_) {
-    weights_.push_back(weight(candidate.logit, best));
-    total += weights_.back();
-  }
+  const double total = weigh(best);
   const bool all = options_.top_p >= 1;
   const Candidate last = all ? Candidate{} : nucleus_end(best, total);
   double sum = 0;
@@ -260,27 +289,29 @@ int32_t Sampler::draw_unsorted() {
 // The last member of the smallest set of best candidates that has top_p of the weight: found in a
 // histogram by logit, of which only one bucket is sorted.
 Candidate Sampler::nucleus_end(float best, double total) {
-  const double temperature = options_.temperature;
+  const double per_logit = kBucketsPerNat / options_.temperature;
   const double wanted = options_.top_p * total;
   buckets_.assign(kBuckets, 0);
   for (size_t i = 0; i < candidates_.size(); ++i) {
-    buckets_[bucket_of(candidates_[i].logit, best, temperature)] += weights_[i];
+    buckets_[bucket_of(candidates_[i].logit, best, per_logit)] += weights_[i];
   }
   size_t bucket = 0;
   double sum = 0;
   while (bucket + 1 < kBuckets && sum + buckets_[bucket] < wanted) sum += buckets_[bucket++];
   edge_.clear();
-  for (const Candidate& candidate : candidates_) {
-    if (bucket_of(candidate.logit, best, temperature) == bucket) edge_.push_back(candidate);
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    const Candidate& candidate = candidates_[i];
+    if (bucket_of(candidate.logit, best, per_logit) == bucket) edge_.push_back({candidate, i});
   }
   // Rounding may ask for more than there is in the last bucket with any weight.
   if (edge_.empty()) return {kLowest, std::numeric_limits<int32_t>::max()};
-  std::sort(edge_.begin(), edge_.end(), better);
-  for (const Candidate& candidate : edge_) {
-    sum += weight(candidate.logit, best);
+  std::sort(edge_.begin(), edge_.end(),
+            [](const auto& a, const auto& b) { return better(a.first, b.first); });
+  for (const auto& [candidate, index] : edge_) {
+    sum += weights_[index];
     if (sum >= wanted) return candidate;
   }
-  return edge_.back();
+  return edge_.back().first;
 }
 
 // One of candidates_ by their weights_, whose sum is `sum`.
@@ -307,10 +338,9 @@ void top_log_probabilities(std::span<const float> logits, int count,
   out->clear();
   if (logits.empty() || count <= 0) return;
   std::vector<Candidate> best;
-  const auto show = [&](auto use) {
-    for (size_t id = 0; id < logits.size(); ++id) use(logits[id], static_cast<int32_t>(id));
-  };
-  select_best(std::min(static_cast<size_t>(count), logits.size()), show, &best);
+  select_best(
+      std::min(static_cast<size_t>(count), logits.size()),
+      [&](auto use) { use(logits, size_t{0}); }, &best);
   if (best.empty()) return;
   const double log_sum = log_sum_exp(logits, best[0].logit);
   for (const Candidate& candidate : best) {
@@ -319,13 +349,9 @@ void top_log_probabilities(std::span<const float> logits, int count,
 }
 
 int32_t argmax(std::span<const float> logits) {
-  float best = kLowest;
   size_t at = 0;
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (logits[id] > best) {
-      best = logits[id];
-      at = id;
-    }
+  for (size_t id = 1; id < logits.size(); ++id) {
+    if (logits[id] > logits[at]) at = id;
   }
   return static_cast<int32_t>(at);
 }

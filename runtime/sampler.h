@@ -55,25 +55,27 @@ class Sampler {
   };
 
   float penalise(float logit, int32_t count) const;
-  // Calls use(logit, id) for all ids in ascending order, penalties applied.
+  // How many of the best are wanted; 0: all of them.
+  size_t selected() const;
+  // Calls use(run of logits, id of the first) in ascending order of ids, penalties applied.
   template <typename Use>
-  void for_each(std::span<const float> logits, Use use) const;
+  void show(std::span<const float> logits, Use use) const;
+  double weigh(float best);
   int32_t draw_sorted();
   int32_t draw_unsorted();
   Candidate nucleus_end(float best, double total);
   int32_t draw(double sum);
-  double weight(float logit, float best) const;
 
   SamplingOptions options_;
   size_t vocabulary_;
   Random random_;
   std::vector<int32_t> recent_;  // last penalty_last_n tokens, a ring
   size_t recent_next_ = 0;
-  std::vector<Penalised> penalised_;   // the tokens of the ring, by id
-  std::vector<Candidate> candidates_;  // scratch
-  std::vector<double> weights_;        // scratch: of the candidates, the largest is 1
-  std::vector<double> buckets_;        // scratch of nucleus_end
-  std::vector<Candidate> edge_;        // scratch of nucleus_end
+  std::vector<Penalised> penalised_;                // the tokens of the ring, by id
+  std::vector<Candidate> candidates_;               // scratch
+  std::vector<double> weights_;                     // scratch: of the candidates, the largest is 1
+  std::vector<double> buckets_;                     // scratch of nucleus_end
+  std::vector<std::pair<Candidate, size_t>> edge_;  // scratch of nucleus_end, with the index
 };
 
 // Log-probability of `id` and the `count` best (by value, then id), from raw logits; double inside.

@@ -101,7 +101,7 @@ Result<std::string> ChatTemplate::render_as_is(const std::vector<ChatMessage>& m
     bytes += message.role.size() + message.content.size();
   }
   // A long conversation is no fault of the template: each message may be copied a few times.
-  limits.steps += bytes / 4 + 100 * messages.size();
+  limits.steps += bytes + 100 * messages.size();
   limits.text_bytes += 4 * bytes;
   limits.memory_bytes += 16 * bytes + 10'000 * messages.size();
 

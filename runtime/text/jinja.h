@@ -2,9 +2,10 @@
 // apply_chat_template runs them (trim_blocks, lstrip_blocks, loop controls, immutable values).
 //
 // Nothing of the host is reachable and every resource is limited, so a hostile template is an error
-// within milliseconds. Differences from Python: case changes are ASCII only, filters that are lazy
-// there give lists, integers have 64 bits. Reference: jinja.palletsprojects.com/en/3.1.x/templates.
-// Read next: jinja_value.h, jinja_lexer.h, jinja_ast.h, jinja_parser.h, jinja_interpreter.h.
+// within milliseconds. Differences from Python: case changes and the white space around tags are
+// ASCII, filters that are lazy there give lists, integers have 64 bits. Reference:
+// jinja.palletsprojects.com/en/3.1.x/templates. Read next: jinja_value.h, jinja_lexer.h,
+// jinja_ast.h, jinja_parser.h, jinja_interpreter.h.
 #pragma once
 
 #include <ctime>

@@ -97,7 +97,7 @@ void TextBuilder::append(std::string_view text) {
   if (text.size() > limit - text_.size()) {
     fail({"the template makes a text of more than ", std::to_string(limit), " bytes"});
   }
-  heap_->step((text_.size() % 64 + text.size()) / 64);
+  heap_->step((text_.size() % kStepBytes + text.size()) / kStepBytes);
   text_ += text;
 }
 
@@ -106,7 +106,7 @@ void TextBuilder::append(size_t count, char c) {
   if (count > limit - text_.size()) {
     fail({"the template makes a text of more than ", std::to_string(limit), " bytes"});
   }
-  heap_->step((text_.size() % 64 + count) / 64);
+  heap_->step((text_.size() % kStepBytes + count) / kStepBytes);
   text_.append(count, c);
 }
 

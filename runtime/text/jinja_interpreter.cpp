@@ -87,7 +87,6 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& stmt, Scope* scope) {
   if (items->items.empty()) return execute(stmt.other, scope);
   Loop* loop = heap_.loop();
   loop->items = items;
-  loop->depth = ++loop_depth_;
   for (size_t i = 0; i < items->items.size(); ++i) {
     heap_.step();
     loop->index0 = static_cast<int64_t>(i);
@@ -96,7 +95,6 @@ Interpreter::Flow Interpreter::execute_for(const Stmt& stmt, Scope* scope) {
     heap_.set(inner, "loop", loop);
     if (execute(stmt.body, inner) == Flow::kBreak) break;
   }
-  --loop_depth_;
   return Flow::kNext;
 }
 

@@ -44,7 +44,6 @@ class Interpreter {
   Heap& heap_;
   const std::tm& now_;
   TextBuilder output_;
-  int64_t loop_depth_ = 0;
   int line_ = 0;
 };
 

@@ -68,7 +68,7 @@ Value split_at_space(Heap& heap, std::string_view text, int64_t limit) {
     while (end < text.size() && !is_space(text.substr(end)))
       end += character_size(text.substr(end));
     if (std::ssize(list->items) == limit) {
-      heap.append(list, strip(heap, text, None{}, false, true));
+      heap.append(list, text);
       return list;
     }
     heap.append(list, text.substr(0, end));

@@ -182,8 +182,8 @@ Value loop_attribute(const Loop& loop, std::string_view name) {
   if (name == "length") return count;
   if (name == "revindex") return count - i;
   if (name == "revindex0") return count - i - 1;
-  if (name == "depth") return loop.depth;
-  if (name == "depth0") return loop.depth - 1;
+  if (name == "depth") return int64_t{1};  // of recursive loops
+  if (name == "depth0") return int64_t{0};
   if (name == "previtem") return i > 0 ? items[i - 1] : Value(Undefined{name});
   if (name == "nextitem") return i + 1 < count ? items[i + 1] : Value(Undefined{name});
   return Undefined{name};

@@ -19,8 +19,10 @@
 
 namespace nibble::jinja {
 
+constexpr size_t kStepBytes = 16;
+
 struct Limits {
-  uint64_t steps = 1'000'000;       // nodes evaluated, and 64-byte pieces of text worked on
+  uint64_t steps = 1'000'000;       // nodes evaluated, and 16-byte pieces of text worked on
   int depth = 200;                  // of nesting in the syntax, in calls and in values
   size_t text_bytes = 8u << 20;     // of the output and of any one text
   size_t memory_bytes = 64u << 20;  // of all values made during a render
@@ -71,7 +73,6 @@ struct Namespace {
 struct Loop {
   const List* items = nullptr;
   int64_t index0 = 0;
-  int64_t depth = 1;
 };
 
 // Something that can be called: a global function or method by its name, or a macro.
@@ -104,7 +105,7 @@ class Heap {
     if (steps_ > limits_.steps) out_of_steps();
   }
   // Work that is proportional to bytes of text.
-  void step_bytes(size_t bytes) { step(1 + bytes / 64); }
+  void step_bytes(size_t bytes) { step(1 + bytes / kStepBytes); }
   void charge(size_t bytes);
 
   std::string_view text(std::string text);
