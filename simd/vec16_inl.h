@@ -20,8 +20,11 @@
 
 // A function that does arithmetic: everything it calls is inlined into it, and it is not inlined
 // itself. Without this GCC stops inlining half way through a large kernel, and vectors go through
-// memory to its calls (measured: a quarter of the speed).
+// memory to its calls (measured: a quarter of the speed). Builds with sanitizers define it empty:
+// their checks make such functions enormous.
+#ifndef NIBBLE_KERNEL
 #define NIBBLE_KERNEL __attribute__((flatten, noinline))
+#endif
 
 namespace nibble {
 namespace {
