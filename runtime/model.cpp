@@ -31,15 +31,16 @@ Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<Engine> engine, const
   std::shared_ptr<Model> model(new Model);
   model->impl_ = std::make_unique<Impl>(std::move(file));
   Impl& impl = *model->impl_;
-  impl.engine = engine;
+  impl.engine = std::move(engine);
+  Engine::Impl& machine = impl.engine->impl();
 
   NIBBLE_TRY(const Architecture* architecture, find_architecture(impl.file));
   impl.architecture = architecture->name;
-  WeightLoader loader(impl.file, engine->impl().kernels);
+  WeightLoader loader(impl.file, machine.kernels);
   NIBBLE_TRY(impl.network, architecture->load(impl.file, loader));
   {
-    const std::lock_guard lock(engine->impl().regions);
-    NIBBLE_TRY(impl.packed, loader.pack(*engine->impl().team, options.progress));
+    const std::lock_guard lock(machine.regions);
+    NIBBLE_TRY(impl.packed, loader.pack(*machine.team, options.progress));
   }
   impl.weight_bytes = impl.packed.size() + loader.in_place_bytes();
   for (const std::string& name : loader.unused()) {
