@@ -1,5 +1,5 @@
 # An installed sanitizer build would ask its consumer for the sanitizer's flags.
-if(NOT NIBBLE_SANITIZE AND EXISTS ${PROJECT_SOURCE_DIR}/tools/nibble/cmd_run.cpp)
+if(NOT NIBBLE_SANITIZE)
   add_test(NAME consumer
            COMMAND ${CMAKE_COMMAND} -DBUILD=${PROJECT_BINARY_DIR} -DCXX=${CMAKE_CXX_COMPILER}
                    -DVERSION=${PROJECT_VERSION} -DWORK=${PROJECT_BINARY_DIR}/consumer
