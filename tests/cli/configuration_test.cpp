@@ -54,8 +54,8 @@ TEST_F(Configuration, FilesByName) {
   std::filesystem::create_directories(folder_.file("xdg/nibble"));
   std::filesystem::copy(other, folder_.file("xdg/nibble/config.toml"));
   EXPECT_EQ(seed({}, "seed = 1\n", {{"XDG_CONFIG_HOME", folder_.file("xdg")}}), 7);
-  const Outcome flag =
-      run({"--config", other, "run", kModel, "--raw", "-p", "Once upon a time", "-n", "2", "--json"});
+  const Outcome flag = run(
+      {"--config", other, "run", kModel, "--raw", "-p", "Once upon a time", "-n", "2", "--json"});
   EXPECT_EQ(nlohmann::json::parse(flag.out)["stats"]["seed"], 7);
   stats({}, "", {{"NIBBLE_CONFIG", folder_.file("gone.toml")}});
   EXPECT_EQ(outcome_.code, 66);
@@ -90,7 +90,8 @@ TEST_F(Configuration, TextsFlagsAndLists) {
   EXPECT_EQ(stats({}, file)["stop_reason"], "stop");
   EXPECT_EQ(nlohmann::json::parse(outcome_.out)["text"], ", there was a ");
   const Environment json = {{"NIBBLE_JSON", "1"}, {"NIBBLE_MAX_TOKENS", "2"}};
-  const Outcome outcome = run({"run", kModel, "--raw", "-p", "Once upon a time"}, {.environment = json});
+  const Outcome outcome =
+      run({"run", kModel, "--raw", "-p", "Once upon a time"}, {.environment = json});
   EXPECT_EQ(nlohmann::json::parse(outcome.out)["tokens"].size(), 2u);
 }
 
@@ -104,8 +105,8 @@ TEST_F(Configuration, ModelFromTheEnvironmentGivesWayToAFileOnTheCommandLine) {
 
 TEST_F(Configuration, HomeMayBeMissingOrUnreadable) {
   for (const char* home : {"", "/nonexistent", "/dev/null", "/proc"}) {
-    const Outcome outcome =
-        run({"run", kModel, "--raw", "-p", "Once upon a time", "-n", "2"}, {.environment = {{"HOME", home}}});
+    const Outcome outcome = run({"run", kModel, "--raw", "-p", "Once upon a time", "-n", "2"},
+                                {.environment = {{"HOME", home}}});
     EXPECT_EQ(outcome.code, 0) << home << ": " << outcome.err;
   }
 }
