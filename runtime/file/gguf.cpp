@@ -9,14 +9,12 @@
 #include "runtime/machine/memory.h"
 
 namespace nibble {
-namespace {
-
-constexpr std::string_view kTypeNames[] = {
-    "a uint8", "an int8",  "a uint16", "an int16", "a uint32", "an int32",  "a float32",
-    "a bool",  "a string", "an array", "a uint64", "an int64", "a float64",
-};
-
-}  // namespace
+std::string_view gguf_type_name(GgufType type) {
+  constexpr std::string_view kNames[] = {"uint8",  "int8",    "uint16", "int16",  "uint32",
+                                         "int32",  "float32", "bool",   "string", "array",
+                                         "uint64", "int64",   "float64"};
+  return kNames[static_cast<size_t>(type)];
+}
 
 Result<Format> supported_format(const GgufTensor& tensor) {
   if (const auto format = format_from_gguf(tensor.type_id)) return *format;
@@ -80,10 +78,11 @@ const GgufTensor* GgufFile::tensor(std::string_view name) const {
 
 Error GgufFile::wrong_type(std::string_view key, std::string_view wanted) const {
   const GgufValue& value = *find(key);
-  std::string found(kTypeNames[static_cast<size_t>(value.type)]);
-  if (const auto* number = std::get_if<int64_t>(&value.data)) found += concat(" (", *number, ")");
-  return {ErrorCode::kData, concat(path_, ": key ", quoted(key), ": is ", found, ", must be ",
-                                   wanted, "; download another file of this model")};
+  const auto* number = std::get_if<int64_t>(&value.data);
+  return {ErrorCode::kData,
+          concat(path_, ": key ", quoted(key), ": has type ", gguf_type_name(value.type),
+                 number != nullptr ? concat(" (", *number, ")") : "", ", must be ", wanted,
+                 "; download another file of this model")};
 }
 
 Error GgufFile::missing(std::string_view key) const {

@@ -39,6 +39,9 @@ enum class GgufType : uint32_t {
   kFloat64 = 12,
 };
 
+// "uint8", "string", ... as the specification writes them.
+std::string_view gguf_type_name(GgufType type);
+
 // An array: numbers widened to 64 bits, or strings. Only one member is filled, by element type.
 struct GgufArray {
   GgufType type = GgufType::kUint8;

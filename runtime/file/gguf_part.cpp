@@ -75,47 +75,45 @@ Error unknown_type(const GgufCursor& cursor, uint32_t type) {
                              "newer nibble"));
 }
 
+Result<void> read_items(GgufCursor* cursor, uint64_t count, GgufArray* array) {
+  switch (array->type) {
+    case GgufType::kUint8:
+      return read_numbers<uint8_t>(cursor, count, &array->uints);
+    case GgufType::kUint16:
+      return read_numbers<uint16_t>(cursor, count, &array->uints);
+    case GgufType::kUint32:
+      return read_numbers<uint32_t>(cursor, count, &array->uints);
+    case GgufType::kUint64:
+      return read_numbers<uint64_t>(cursor, count, &array->uints);
+    case GgufType::kBool:
+      return read_numbers<bool>(cursor, count, &array->uints);
+    case GgufType::kInt8:
+      return read_numbers<int8_t>(cursor, count, &array->ints);
+    case GgufType::kInt16:
+      return read_numbers<int16_t>(cursor, count, &array->ints);
+    case GgufType::kInt32:
+      return read_numbers<int32_t>(cursor, count, &array->ints);
+    case GgufType::kInt64:
+      return read_numbers<int64_t>(cursor, count, &array->ints);
+    case GgufType::kFloat32:
+      return read_numbers<float>(cursor, count, &array->floats);
+    case GgufType::kFloat64:
+      return read_numbers<double>(cursor, count, &array->floats);
+    case GgufType::kString:
+      return read_strings(cursor, count, &array->strings);
+    case GgufType::kArray:
+      break;
+  }
+  return cursor->error("an array of arrays, which no model needs; the file is damaged");
+}
+
 Result<GgufArray> read_array(GgufCursor* cursor) {
   GgufArray array;
   NIBBLE_TRY(const uint32_t type, cursor->read<uint32_t>());
-  array.type = static_cast<GgufType>(type);
-  if (array.type == GgufType::kArray) {
-    return cursor->error("an array of arrays, which no model needs; the file is damaged");
-  }
   if (type > static_cast<uint32_t>(GgufType::kFloat64)) return unknown_type(*cursor, type);
+  array.type = static_cast<GgufType>(type);
   NIBBLE_TRY(const uint64_t count, cursor->read<uint64_t>());
-  const auto read = [&]() -> Result<void> {
-    switch (array.type) {
-      case GgufType::kUint8:
-        return read_numbers<uint8_t>(cursor, count, &array.uints);
-      case GgufType::kUint16:
-        return read_numbers<uint16_t>(cursor, count, &array.uints);
-      case GgufType::kUint32:
-        return read_numbers<uint32_t>(cursor, count, &array.uints);
-      case GgufType::kUint64:
-        return read_numbers<uint64_t>(cursor, count, &array.uints);
-      case GgufType::kBool:
-        return read_numbers<bool>(cursor, count, &array.uints);
-      case GgufType::kInt8:
-        return read_numbers<int8_t>(cursor, count, &array.ints);
-      case GgufType::kInt16:
-        return read_numbers<int16_t>(cursor, count, &array.ints);
-      case GgufType::kInt32:
-        return read_numbers<int32_t>(cursor, count, &array.ints);
-      case GgufType::kInt64:
-        return read_numbers<int64_t>(cursor, count, &array.ints);
-      case GgufType::kFloat32:
-        return read_numbers<float>(cursor, count, &array.floats);
-      case GgufType::kFloat64:
-        return read_numbers<double>(cursor, count, &array.floats);
-      case GgufType::kString:
-        return read_strings(cursor, count, &array.strings);
-      case GgufType::kArray:
-        break;
-    }
-    return {};
-  };
-  NIBBLE_TRY_VOID(read());
+  NIBBLE_TRY_VOID(read_items(cursor, count, &array));
   return array;
 }
 
@@ -199,8 +197,9 @@ Result<uint64_t> read_alignment(const GgufCursor& cursor, const GgufMetadata& me
   for (const auto& [key, value] : metadata) {
     if (key != "general.alignment") continue;
     if (value.type != GgufType::kUint32) {
-      return cursor.error(concat("key 'general.alignment' has type ",
-                                 static_cast<uint32_t>(value.type), ", must have 4 (uint32)"));
+      return cursor.error(concat("key 'general.alignment' has type ", gguf_type_name(value.type),
+                                 ", must be uint32; "
+                                 "download another file of this model"));
     }
     const uint64_t alignment = std::get<uint64_t>(value.data);
     if (!std::has_single_bit(alignment) || alignment < kLeast || alignment > kMost) {
@@ -241,8 +240,7 @@ Result<GgufPart> read_gguf_part(const std::string& path) {
   part.mapping = std::make_unique<Mapping>(std::move(*mapping));
   GgufCursor cursor(path, part.mapping->data(), part.mapping->size());
 
-  NIBBLE_TRY_VOID(cursor.need(4, 1));
-  const uint32_t magic = *cursor.read<uint32_t>();
+  NIBBLE_TRY(const uint32_t magic, cursor.read<uint32_t>());
   constexpr uint32_t kMagic = 'G' | 'G' << 8 | 'U' << 16 | 'F' << 24;
   if (magic != kMagic) {
     return Error{ErrorCode::kData,

@@ -99,6 +99,24 @@ std::optional<uint64_t> round_up(uint64_t a, uint64_t alignment) {
   return *sum & ~(alignment - 1);
 }
 
+// Error when two tensors share bytes.
+Result<void> check_apart(GgufCursor* cursor, const std::vector<GgufTensor>& tensors) {
+  std::vector<uint32_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return tensors[a].offset < tensors[b].offset; });
+  for (size_t i = 1; i < order.size(); ++i) {
+    const GgufTensor& before = tensors[order[i - 1]];
+    const GgufTensor& tensor = tensors[order[i]];
+    if (before.offset + before.bytes <= tensor.offset) continue;
+    cursor->set_context(concat("tensor ", quoted(tensor.name)));
+    return cursor->error(concat("starts at byte ", tensor.offset, " inside tensor ",
+                                quoted(before.name), ", which ends at byte ",
+                                before.offset + before.bytes, kDamaged));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<GgufTensor>> read_gguf_tensors(GgufCursor* cursor, uint64_t count) {
@@ -151,19 +169,7 @@ Result<void> place_gguf_tensors(GgufCursor* cursor, uint64_t alignment, const Ma
                                 "; the download is incomplete, download it again"));
   }
 
-  std::vector<uint32_t> order(tensors->size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return (*tensors)[a].offset < (*tensors)[b].offset; });
-  for (size_t i = 1; i < order.size(); ++i) {
-    const GgufTensor& before = (*tensors)[order[i - 1]];
-    const GgufTensor& tensor = (*tensors)[order[i]];
-    if (before.offset + before.bytes <= tensor.offset) continue;
-    cursor->set_context(concat("tensor ", quoted(tensor.name)));
-    return cursor->error(concat("starts at byte ", tensor.offset, " inside tensor ",
-                                quoted(before.name), ", which ends at byte ",
-                                before.offset + before.bytes, kDamaged));
-  }
+  NIBBLE_TRY_VOID(check_apart(cursor, *tensors));
   for (GgufTensor& tensor : *tensors) tensor.data = mapping.data() + tensor.offset;
   return {};
 }

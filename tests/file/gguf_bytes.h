@@ -73,12 +73,24 @@ class TemporaryFolder {
 
 // Opens a file with these bytes and expects it to be refused within a second, with this code and a
 // message that holds the file's name and each of `parts`.
-void expect_refused(std::string_view bytes, ErrorCode code, const std::vector<std::string>& parts);
+void expect_refused(std::string_view bytes, ErrorCode code, std::vector<std::string> parts);
 void expect_path_refused(const std::string& path, ErrorCode code,
                          const std::vector<std::string>& parts);
 
 // Processor time of this program: what a busy machine does not change.
 double cpu_seconds();
+// Limits on it are multiplied by this.
+#if defined(__has_feature)
+#define NIBBLE_HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define NIBBLE_HAS_FEATURE(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    NIBBLE_HAS_FEATURE(address_sanitizer) || NIBBLE_HAS_FEATURE(thread_sanitizer)
+inline constexpr double kSlowness = 20;
+#else
+inline constexpr double kSlowness = 1;
+#endif
 
 // Bytes on the heap now, and at most since the last reset. Counts operator new only.
 uint64_t heap_bytes();

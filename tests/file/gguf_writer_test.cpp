@@ -202,16 +202,17 @@ TEST(GgufWriter, TypedAccess) {
     EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
   };
   expect_error(opened->get_uint("none"), "key 'none' is missing");
-  expect_error(opened->get_uint("neg", 1), "key 'neg': is an int32 (-1), must be a whole number");
-  expect_error(opened->get_uint("f", 1), "key 'f': is a float32");
-  expect_error(opened->get_uint("b"), "key 'b': is a bool");
-  expect_error(opened->get_float("u", 1.0), "key 'u': is a uint32");
+  expect_error(opened->get_uint("neg", 1),
+               "key 'neg': has type int32 (-1), must be a whole number");
+  expect_error(opened->get_uint("f", 1), "key 'f': has type float32");
+  expect_error(opened->get_uint("b"), "key 'b': has type bool");
+  expect_error(opened->get_float("u", 1.0), "key 'u': has type uint32");
   expect_error(opened->get_float("none"), "missing");
   expect_error(opened->get_bool("u", true), "must be a bool");
   expect_error(opened->get_bool("none"), "missing");
-  expect_error(opened->get_string("a", "x"), "key 'a': is an array");
+  expect_error(opened->get_string("a", "x"), "key 'a': has type array");
   expect_error(opened->get_string("none"), "missing");
-  expect_error(opened->get_array("s"), "key 's': is a string");
+  expect_error(opened->get_array("s"), "key 's': has type string");
 }
 
 TEST(GgufWriter, ThreadsWriteTogether) {

@@ -56,13 +56,6 @@ std::vector<std::pair<std::string, TypeTotal>> type_totals(const GgufFile& file)
   return totals;
 }
 
-std::string value_type_name(GgufType type) {
-  constexpr const char* kNames[] = {"uint8",  "int8",    "uint16", "int16",  "uint32",
-                                    "int32",  "float32", "bool",   "string", "array",
-                                    "uint64", "int64",   "float64"};
-  return kNames[static_cast<size_t>(type)];
-}
-
 json array_json(const GgufArray& array) {
   if (array.type == GgufType::kString) return array.strings;
   if (!array.floats.empty()) return array.floats;
@@ -144,8 +137,8 @@ std::string shown_value(const GgufValue& value) {
 
 std::string shown_type(const GgufValue& value) {
   const auto* array = std::get_if<GgufArray>(&value.data);
-  if (array == nullptr) return value_type_name(value.type);
-  return value_type_name(array->type) + "[" + std::to_string(array->size()) + "]";
+  if (array == nullptr) return std::string(gguf_type_name(value.type));
+  return std::string(gguf_type_name(array->type)) + "[" + std::to_string(array->size()) + "]";
 }
 
 std::string shown_shape(const GgufTensor& tensor) {
@@ -211,9 +204,9 @@ void print_json(const GgufFile& file) {
               {"kv_cache", json::array()}};
   for (const auto& [key, value] : file.metadata()) {
     json& entry = out["metadata"][key];
-    entry = {{"type", value_type_name(value.type)}, {"value", value_json(value)}};
+    entry = {{"type", gguf_type_name(value.type)}, {"value", value_json(value)}};
     if (const auto* array = std::get_if<GgufArray>(&value.data)) {
-      entry["element_type"] = value_type_name(array->type);
+      entry["element_type"] = gguf_type_name(array->type);
     }
   }
   for (const GgufTensor& tensor : file.tensors()) {

@@ -127,6 +127,9 @@ void add_synth(CLI::App& app, int* exit_code) {
       ->check(CLI::IsMember({"f16", "q8_0", "q4_0"}))
       ->type_name("FORMAT");
   command->add_option("--seed", options->seed, "The same seed gives the same file (default 0)")
+      ->check([](const std::string& text) {  // the parser would let -1 wrap
+        return text.starts_with('-') ? "must be 0 to 18446744073709551615" : "";
+      })
       ->type_name("S");
   command->footer(kExamples);
   command->callback([options, exit_code] { *exit_code = synth(*options); });
