@@ -2,8 +2,10 @@
 //
 // Two families: SentencePiece-style BPE with byte fallback ("llama": Gemma, Llama 2) and byte-level
 // BPE ("gpt2": Llama 3, Qwen, SmolLM) with its pre-tokenisers. Any bytes go in; decoding the ids
-// gives them back (but for what the model's own rule changes: a leading space). Immutable and
-// thread-safe after load(). Sources: SentencePiece (Kudo & Richardson 2018), GPT-2 (Radford 2019).
+// gives them back, but for what the vocabulary itself cannot tell: SentencePiece writes a space as
+// U+2581, so that one comes back as a space, and a vocabulary may lack bytes (see notes()).
+// Immutable and thread-safe after load(). Sources: SentencePiece (Kudo & Richardson 2018), GPT-2
+// (Radford 2019). Read next: vocabulary_tokenizer.h.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,9 @@ namespace nibble {
 class GgufFile;
 
 struct EncodeOptions {
-  bool add_bos = true;         // only where the model wants it (add_bos_token and its defaults)
+  // Only where the model wants it (add_bos_token and its defaults), and not a second one where
+  // parse_special finds that the text begins with it.
+  bool add_bos = true;
   bool parse_special = false;  // control tokens written as text become those tokens
 };
 
@@ -36,8 +40,8 @@ class Tokenizer {
   // text unless `special`.
   virtual std::string_view piece(int32_t id, bool special = false) const = 0;
 
-  // What decode gives for a whole sequence: pieces joined, the leading space that SPM adds removed
-  // when `at_start`.
+  // Pieces joined, without the spaces that encode adds (adds_space_prefix) at the start and after
+  // special tokens.
   virtual std::string decode(const std::vector<int32_t>& ids, bool special = false) const = 0;
 
   // Marks every control token written in `text` so that encode(parse_special) takes it as plain
@@ -54,7 +58,7 @@ class Tokenizer {
   // <|eot_id|>, <|im_end|>, <|end|>, ...) whatever the metadata says.
   const std::vector<int32_t>& end_tokens() const { return end_tokens_; }
   bool is_end(int32_t id) const;
-  // Id of a token by its exact text, or -1.
+  // Id of a token by the bytes it stands for (" the", "<eos>", for a byte token "<0x0A>"), or -1.
   virtual int32_t find(std::string_view text) const = 0;
   const std::vector<std::string>& notes() const { return notes_; }  // corrections made at load
 
