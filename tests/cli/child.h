@@ -1,5 +1,6 @@
 // Runs the built program as a person or a script does: as a child with pipes, or at a
-// pseudo-terminal. Its environment has PATH, TERM, LC_ALL, a HOME of its own and what a test adds.
+// pseudo-terminal. Its environment has PATH, TERM, LC_ALL, NIBBLE_THREADS, a HOME of its own and
+// what a test adds.
 #pragma once
 
 #include <fcntl.h>
@@ -48,7 +49,10 @@ using Environment = std::map<std::string, std::string>;
 // Never returns. `closed`: descriptors the program shall start without.
 [[noreturn]] inline void become_program(const std::vector<std::string>& arguments,
                                         const Environment& more, const std::vector<int>& closed) {
-  Environment all = {{"PATH", "/usr/bin:/bin"}, {"TERM", "xterm"}, {"LC_ALL", "C.UTF-8"}};
+  Environment all = {{"PATH", "/usr/bin:/bin"},
+                     {"TERM", "xterm"},
+                     {"LC_ALL", "C.UTF-8"},
+                     {"NIBBLE_THREADS", "1"}};  // several programs run at once under ctest
   for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
     if (const char* value = std::getenv(name)) all[name] = value;
   }

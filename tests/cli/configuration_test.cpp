@@ -101,6 +101,7 @@ TEST_F(Configuration, ModelFromTheEnvironmentGivesWayToAFileOnTheCommandLine) {
   const Outcome outcome = run({"run", "Hi there", "-n", "2"}, {.environment = gone});
   EXPECT_EQ(outcome.code, 66);
   EXPECT_NE(outcome.err.find("/nonexistent/a.gguf"), std::string::npos);
+  EXPECT_EQ(run({"bench"}, {.environment = gone}).code, 66);
 }
 
 TEST_F(Configuration, HomeMayBeMissingOrUnreadable) {

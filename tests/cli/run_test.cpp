@@ -237,7 +237,7 @@ TEST(Bench, TableAndLines) {
   const std::vector<std::string> small = {"bench", kModel, "-p", "8", "-n", "4", "-r", "1"};
   const Outcome table = run(small);
   EXPECT_NE(table.out.find("tokens/s"), std::string::npos);
-  EXPECT_NE(table.out.find("\npp8 "), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("\n  pp8 "), std::string::npos) << table.out;
   auto lines = small;
   lines.push_back("--jsonl");
   const std::string out = run(lines).out;

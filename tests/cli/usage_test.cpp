@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
 
 #include "nibble/nibble.h"
 #include "tests/cli/child.h"
@@ -75,11 +76,19 @@ TEST(Help, FitsAScreen) {
   EXPECT_EQ(top.code, 0);
   EXPECT_LE(lines(top.out), 24);
   EXPECT_LT(top.out.find("\n  run "), top.out.find("\n  bench "));
+  const auto longest = [](const std::string& text) {
+    size_t most = 0;
+    std::istringstream lines_of(text);
+    for (std::string line; std::getline(lines_of, line);) most = std::max(most, line.size());
+    return most;
+  };
+  EXPECT_LE(longest(top.out), 80u);
   for (const char* command : {"run", "bench"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0);
     EXPECT_EQ(help.err, "");
     EXPECT_LE(lines(help.out), 36) << help.out;
+    EXPECT_LE(longest(help.out), 80u) << help.out;
     EXPECT_NE(help.out.find("Examples:\n  nibble " + std::string(command)), std::string::npos);
   }
 }

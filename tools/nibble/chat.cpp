@@ -25,7 +25,8 @@ constexpr const char* kHelp =
   /clear           begin a new conversation
   /stats           speed and memory of the last answer
   /exit            leave (also Ctrl-D)
-Ctrl-C stops an answer. A line that ends in \ goes on in the next; """ begins and ends a longer text.
+Ctrl-C stops an answer. A line that ends in \ goes on in the next; """ begins
+and ends a longer text.
 )";
 
 // Everything but answers goes here: stdout may be a file while a person sits at the terminal.

@@ -19,7 +19,7 @@
 #include "tools/nibble/numbers.h"
 #include "tools/nibble/report.h"
 #include "tools/nibble/signals.h"
-#include "tools/nibble/terminal.h"
+#include "tools/nibble/table.h"
 
 namespace nibble::cli {
 namespace {
@@ -162,13 +162,15 @@ std::string fixed(std::optional<double> value, int digits) {
 }
 
 void print_table(const Model& model, const std::vector<Row>& rows) {
-  Table table({"test", "threads", "tokens/s", "+-", "GB/s", "% of memory"});
+  Table table({false, true, true, true, true, true});
+  table.add({"test", "threads", "tokens/s", "+-", "GB/s", "% of memory"});
   for (const Row& row : rows) {
     table.add({row.test, std::to_string(row.threads), fixed(row.tokens_per_s, 2),
                fixed(row.stddev, 2), fixed(row.gb_per_s, 2), fixed(row.percent_of_limit, 0)});
   }
-  std::printf("%s, %s, %s\n\n%s", model.name().c_str(), model.architecture().c_str(),
-              human_bytes(model.weight_bytes()).c_str(), table.text().c_str());
+  std::printf("%s, %s, %s\n\n", model.name().c_str(), model.architecture().c_str(),
+              human_bytes(model.weight_bytes()).c_str());
+  table.print();
 }
 
 std::vector<Test> all_tests(const BenchChoice& choice) {
@@ -257,7 +259,8 @@ void add_bench(CLI::App& app, int* exit_code) {
   auto choice = std::make_shared<BenchChoice>();
   CLI::App* command = app.add_subcommand("bench", "Measure a model's speed");
   constexpr WholeRange kTokens = {0, int64_t{1} << 24};
-  command->add_option("MODEL", choice->model, "A GGUF file; without one the built-in story model");
+  command->add_option("MODEL,-m,--model", choice->model,
+                      "A GGUF file; without one the built-in story model");
   add_list(command, "-p,--prompt-tokens", &choice->prompt_tokens, kTokens,
            "Prompt lengths; 0: none (default 512)");
   add_list(command, "-n,--decode-tokens", &choice->decode_tokens, kTokens,
@@ -265,7 +268,7 @@ void add_bench(CLI::App& app, int* exit_code) {
   add_list(command, "-d,--depth", &choice->depths, kTokens,
            "Tokens that are in the context before (default 0)");
   add_list(command, "-t,--threads", &choice->threads, {1, 1024},
-           "Threads (default: the performance cores that this process may use)");
+           "Threads (default: the performance cores)");
   add_whole(command, "-r,--runs", &choice->runs, {1, 1000}, "Runs of each test (default 5)");
   auto* json = command->add_flag("--json", choice->json, "Print {\"rows\": [...]}");
   command->add_flag("--jsonl", choice->jsonl, "Print a JSON object a line, each when it is known")

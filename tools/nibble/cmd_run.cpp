@@ -135,7 +135,7 @@ void add_prompt_options(CLI::App* app, RunChoice* choice) {
   add_text(app, "-m,--model", &choice->source.model, "FILE",
            "The model; all words are then the prompt");
   add_text(app, "-p,--prompt", &choice->prompt, "TEXT",
-           "The prompt; without any: standard input, or a chat at a terminal")
+           "The prompt; without one: standard input, or a chat")
       ->configurable(false);
   add_text(app, "-f,--file", &choice->source.file, "FILE",
            "Text from FILE (-: standard input) goes after the prompt")
@@ -147,7 +147,7 @@ void add_prompt_options(CLI::App* app, RunChoice* choice) {
 
 void add_answer_options(CLI::App* app, RunChoice* choice) {
   add_whole(app, "-n,--max-tokens", &choice->max_tokens, kMaxTokensRange,
-            "Length of the answer at most (default: until the model ends it)");
+            "Longest answer (default: until the model ends it)");
   app->add_option("--stop", choice->stop, "End the answer before TEXT (can be repeated)")
       ->type_name("TEXT")
       ->expected(1)
@@ -174,7 +174,7 @@ void add_run(CLI::App& app, int* exit_code) {
   command->footer(R"(Examples:
   nibble run "Tell me a story about a cat."
   nibble run gemma-3-1b-it-q4_0.gguf
-  git log -1 -p | nibble run gemma-3-1b-it-q4_0.gguf -p "Explain this change:" -f - --stats)");
+  git log -1 -p | nibble run gemma-3-1b-it-q4_0.gguf -p "Explain this:" -f -)");
   // CLI11 would take a prompt in brackets for a list, so words after the second come as extras.
   command->allow_extras();
   command->callback([choice, command, exit_code] {

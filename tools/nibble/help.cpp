@@ -9,7 +9,7 @@
 namespace nibble::cli {
 namespace {
 
-constexpr size_t kWidth = 100;
+constexpr size_t kWidth = 80;
 constexpr size_t kNameWidthMax = 26;
 constexpr std::array<std::string_view, 6> kOrder = {"run", "bench",    "inspect",
                                                     "cpu", "tokenize", "synth"};
@@ -77,7 +77,7 @@ std::string group_text(const CLI::App& app, const std::string& group) {
   std::vector<std::string> words;
   for (const CLI::Option* option : app.get_options()) {
     const bool is_help_of_command = app.get_parent() != nullptr && option == app.get_help_ptr();
-    if (option->get_group() != group || !option->nonpositional() || is_help_of_command) continue;
+    if (option->get_group() != group || option->get_positional() || is_help_of_command) continue;
     if (option->get_description().empty()) {
       words.push_back("--" + option->get_lnames().front() + value_name(*option));
     } else {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "tools/nibble/numbers.h"
+#include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"
-#include "tools/nibble/terminal.h"
 
 namespace nibble::cli {
 namespace {
@@ -19,12 +19,12 @@ void print_notes(const std::vector<std::string>& notes) {
 
 void MachineChoice::add_context_option(CLI::App* app) {
   add_whole(app, "-c,--context", &context, {1, int64_t{1} << 24},
-            "Tokens that the conversation can hold (default: the model's, at most 4096)");
+            "Tokens it can hold (default: the model's, at most 4096)");
 }
 
 void MachineChoice::add_threads_option(CLI::App* app) {
   add_whole(app, "-t,--threads", &threads, {1, 1024},
-            "Threads (default: the performance cores that this process may use)");
+            "Threads (default: the performance cores it may use)");
 }
 
 void MachineChoice::add_options(CLI::App* app) {

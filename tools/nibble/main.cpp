@@ -42,8 +42,8 @@ constexpr const char* kExamples = R"(Examples:
   nibble run "Tell me a story about a cat."
   nibble run gemma-3-1b-it-q4_0.gguf
 
-nibble COMMAND --help explains a command. Its long options are also read from the environment
-(--top-k: NIBBLE_TOP_K) and from ~/.config/nibble/config.toml or $NIBBLE_CONFIG.)";
+nibble COMMAND --help explains a command. Its long options are also read from
+the environment (--top-k: NIBBLE_TOP_K) and from ~/.config/nibble/config.toml.)";
 
 int run_program(int argc, char** argv) {
   CLI::App app{"nibble runs small language models on CPUs.", "nibble"};

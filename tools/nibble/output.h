@@ -1,5 +1,5 @@
 // Standard output that can fail: closed, a pipe whose reader went away, a full disk. Everything a
-// command is asked for goes to stdout, everything else to stderr. Read next: terminal.h.
+// command is asked for goes to stdout, everything else to stderr.
 #pragma once
 
 #include <string_view>
