@@ -181,8 +181,10 @@ void print_json(const Report& report, bool with_kernels) {
               {"kernels", json::array()},
               {"notes", topology.notes}};
   for (const IsaLevel& level : isa_levels()) {
-    const auto lacks = missing(level, report.usable);
-    out["levels"].push_back({{"name", level.name}, {"usable", lacks.empty()}, {"missing", lacks}});
+    const auto lacks = missing(level, report.detected);
+    out["levels"].push_back({{"name", level.name},
+                             {"usable", missing(level, report.usable).empty()},
+                             {"missing", lacks}});
   }
   for (const Choice& choice : report.choices) {
     out["kernels"].push_back({{"op", op_name(choice.op)},
