@@ -17,7 +17,6 @@
 #include <latch>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -164,7 +163,7 @@ int startable_threads(int wanted, std::string* reason) {
   std::vector<std::jthread> threads;
   try {
     for (int i = 0; i < wanted; ++i) threads.emplace_back([&leave] { leave.wait(); });
-  } catch (const std::system_error& error) {
+  } catch (const std::exception& error) {
     *reason = error.what();
   }
   leave.count_down();
