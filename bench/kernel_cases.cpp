@@ -145,6 +145,9 @@ RowCase::RowCase(const Kernel& kernel) : kernel_(&kernel), n_(kRow) {
     case Op::kQuantizeRow:
       bytes_ = n_ * sizeof(float) + activation_bytes(1, n_);
       break;
+    case Op::kToQ4_0:
+      bytes_ = n_ * sizeof(float) + row_bytes(Format::kQ4_0, n_);
+      break;
     case Op::kDequantizeRow:
       bytes_ = n_ * sizeof(float) + row_bytes(kernel.entry->format, n_);
       break;
@@ -171,6 +174,8 @@ void RowCase::run() {
   const RopeArgs rope = {y_.data(), x_.data(), weight_.data(), n_};
   const UnaryArgs unary = {y_.data(), x_.data(), n_, kernel_->entry->op == Op::kScale ? 1.f : 30.f};
   const QuantizeArgs quantize = {x_.data(), n_, panel_.data(), 1, 0};
+  float squares;
+  const ToQ4_0Args to_q4_0 = {x_.data(), n_, panel_.data(), &squares};
   const DequantizeArgs dequantize = {block_row_.data(), y_.data(), n_};
   switch (kernel_->entry->op) {
     case Op::kRmsNorm:
@@ -183,6 +188,8 @@ void RowCase::run() {
       return fn.rope(&rope);
     case Op::kQuantizeRow:
       return fn.quantize(&quantize);
+    case Op::kToQ4_0:
+      return fn.to_q4_0(&to_q4_0);
     case Op::kDequantizeRow:
       return fn.dequantize(&dequantize);
     default:

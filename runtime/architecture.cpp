@@ -111,15 +111,23 @@ Result<ModelShape> HyperReader::shape() const {
   return s;
 }
 
+void Network::apply_head(Ops& ops, Rows x, Rows out, size_t top) const {
+  if (top > 0 && head_.has_screen()) {
+    ops.screened_head(head_, x, top, out);
+  } else {
+    ops.matmul(x, {{&head_.exact, out}});
+  }
+}
+
 std::string layer_tensor(size_t layer, std::string_view name) {
   return "blk." + std::to_string(layer) + "." + std::string(name) + ".weight";
 }
 
 Result<void> load_embedding_and_head(WeightLoader& loader, const ModelShape& shape,
-                                     RowTable* embedding, PackedMatrix* head) {
+                                     RowTable* embedding, OutputHead* head) {
   NIBBLE_TRY_VOID(loader.table("token_embd.weight", shape.vocabulary, shape.embedding, embedding));
   const char* name = loader.has("output.weight") ? "output.weight" : "token_embd.weight";
-  return loader.matrix(name, shape.vocabulary, shape.embedding, head);
+  return loader.matrix(name, shape.vocabulary, shape.embedding, &head->exact);
 }
 
 }  // namespace nibble

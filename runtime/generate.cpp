@@ -24,6 +24,22 @@ uint64_t peak_memory_bytes() {
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
 
+// How many of the largest logits decide what is sampled; 0: all of them.
+size_t deciding_logits(const GenerateOptions& options) {
+  constexpr int kMost = 512;  // beyond, a screen saves little
+  const SamplingOptions& s = options.sampling;
+  const bool raises = s.repeat_penalty < 1 || s.presence_penalty < 0 || s.frequency_penalty < 0;
+  if (options.logprobs >= 0 || raises) return 0;
+  int top = s.temperature == 0 ? 1 : s.top_k;
+  if (top == 0) return 0;
+  // Penalties push down at most so many, and others move up.
+  if (s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0) {
+    if (s.penalty_last_n > kMost) return 0;
+    top += s.penalty_last_n;
+  }
+  return top <= kMost ? static_cast<size_t>(top) : 0;
+}
+
 // Streams text to the callback, holding back what may become a stop string.
 class TextSink {
  public:
@@ -103,13 +119,15 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
   const Clock::time_point start = Clock::now();
   done.stats.cached_tokens = position();
   unfed.reset();
-  NIBBLE_TRY_VOID(evaluate(ids, nullptr));
+  const size_t top = deciding_logits(options);
+  NIBBLE_TRY_VOID(evaluate(ids, nullptr, top));
   done.stats.prompt_tokens = static_cast<int64_t>(ids.size());
   done.stats.prompt_s = seconds_since(start);
 
   TextSink sink(options.stop, on_text);
   const Clock::time_point decode_start = Clock::now();
   uint64_t cache_bytes = 0;
+  uint64_t head_rows = 0;
   int64_t steps = 0;
   done.reason = StopReason::kMaxTokens;
   const int64_t most = options.max_tokens < 0 ? INT64_MAX : options.max_tokens;
@@ -125,7 +143,8 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
       }
       cache_bytes += cache.read_bytes(position());
       const int32_t next = *unfed;
-      NIBBLE_TRY_VOID(step({&next, 1}, nullptr));
+      NIBBLE_TRY_VOID(step({&next, 1}, nullptr, top));
+      head_rows += ops.exact_head_rows();
       unfed.reset();
       ++steps;
     }
@@ -156,7 +175,12 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
   done.stats.decode_tokens = steps;
   done.stats.decode_s = seconds_since(decode_start);
   if (steps > 0) {
-    done.stats.decode_bytes = network.decode_bytes() + cache_bytes / static_cast<uint64_t>(steps);
+    const auto count = static_cast<uint64_t>(steps);
+    const uint64_t weights = network.layer_bytes() + (top > 0 ? network.head().decode_bytes()
+                                                              : network.head().exact.bytes());
+    const uint64_t row_bytes = network.head().exact.tile_bytes;
+    done.stats.decode_bytes = weights + (cache_bytes + head_rows * row_bytes) / count;
+    done.stats.head_rows = static_cast<double>(head_rows) / static_cast<double>(steps);
   }
   done.stats.peak_memory_bytes = peak_memory_bytes();
   model->impl().engine->impl().team->rest();

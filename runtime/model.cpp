@@ -41,6 +41,9 @@ Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<Engine> engine, const
   {
     const std::lock_guard lock(machine.regions);
     NIBBLE_TRY(impl.packed, loader.pack(*machine.team, options.progress));
+    if (options.head == HeadMode::kScreened) {
+      NIBBLE_TRY_VOID(impl.network->head().build_screen(machine.kernels, *machine.team, path));
+    }
   }
   impl.weight_bytes = impl.packed.size() + loader.in_place_bytes();
   for (const std::string& name : loader.unused()) {
@@ -90,7 +93,7 @@ uint64_t Model::weight_bytes() const {
   return impl_->weight_bytes;
 }
 uint64_t Model::decode_bytes() const {
-  return impl_->network->decode_bytes();
+  return impl_->network->layer_bytes() + impl_->network->head().decode_bytes();
 }
 uint64_t Model::kv_bytes(int64_t tokens) const {
   return KvCache::bytes(impl_->network->shape().kv_shape(), tokens, SessionOptions{}.batch,

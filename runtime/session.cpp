@@ -94,7 +94,7 @@ Result<void> Session::Impl::check_fits(size_t more) const {
   return Error{ErrorCode::kUsage, text};
 }
 
-Result<void> Session::Impl::step(std::span<const int32_t> ids, float* all) {
+Result<void> Session::Impl::step(std::span<const int32_t> ids, float* all, size_t top) {
   const size_t m = ids.size();
   NIBBLE_DCHECK(m >= 1 && m <= static_cast<size_t>(batch));
   const std::lock_guard lock(model->impl().engine->impl().regions);
@@ -105,11 +105,11 @@ Result<void> Session::Impl::step(std::span<const int32_t> ids, float* all) {
   const size_t vocabulary = logits.size();
   Rows x = activations.x;
   if (all != nullptr) {
-    network.logits(ops, x, Rows{all, m, vocabulary, vocabulary});
+    network.logits(ops, x, Rows{all, m, vocabulary, vocabulary}, 0);
     std::copy_n(all + (m - 1) * vocabulary, vocabulary, logits.data());
   } else {
     network.logits(ops, Rows{x.row(m - 1), 1, x.cols, x.stride},
-                   Rows{logits.data(), 1, vocabulary, vocabulary});
+                   Rows{logits.data(), 1, vocabulary, vocabulary}, top);
   }
   if (!all_finite(logits)) {
     return Error{ErrorCode::kData, model->path() +
@@ -121,11 +121,11 @@ Result<void> Session::Impl::step(std::span<const int32_t> ids, float* all) {
   return {};
 }
 
-Result<void> Session::Impl::evaluate(std::span<const int32_t> ids, float* all) {
+Result<void> Session::Impl::evaluate(std::span<const int32_t> ids, float* all, size_t top) {
   const auto most = static_cast<size_t>(batch);
   for (size_t i = 0; i < ids.size() && !cancelled; i += most) {
     const size_t m = std::min(most, ids.size() - i);
-    NIBBLE_TRY_VOID(step(ids.subspan(i, m), all));
+    NIBBLE_TRY_VOID(step(ids.subspan(i, m), all, top));
     if (all != nullptr) all += m * logits.size();
   }
   return {};
@@ -154,7 +154,7 @@ Result<std::vector<float>> Session::evaluate(std::span<const int32_t> ids, bool 
   impl.cancelled = false;
   impl.unfed.reset();
   std::vector<float> all(all_logits ? ids.size() * vocabulary : 0);
-  NIBBLE_TRY_VOID(impl.evaluate(ids, all_logits ? all.data() : nullptr));
+  NIBBLE_TRY_VOID(impl.evaluate(ids, all_logits ? all.data() : nullptr, 0));
   if (!all_logits) all = impl.logits;
   return all;
 }

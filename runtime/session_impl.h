@@ -18,10 +18,10 @@ struct Session::Impl {
   Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory);
 
   // Evaluates ids at the current position, at most `batch` of them; the last one's logits go to
-  // `logits`, or every one's to all[ids][vocabulary].
-  Result<void> step(std::span<const int32_t> ids, float* all);
+  // `logits`, or every one's to all[ids][vocabulary]. top > 0: the `top` largest suffice.
+  Result<void> step(std::span<const int32_t> ids, float* all, size_t top);
   // Evaluates any number of ids in batches; stops early, without an error, when cancelled.
-  Result<void> evaluate(std::span<const int32_t> ids, float* all);
+  Result<void> evaluate(std::span<const int32_t> ids, float* all, size_t top);
   Result<Completion> generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                               const TextCallback& on_text);
   Result<void> check_fits(size_t more) const;

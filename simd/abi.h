@@ -20,6 +20,7 @@ enum class Format : uint8_t { kF32, kF16, kBF16, kQ8_0, kQ4_0, kCount };
 enum class Op : uint8_t {
   kMatmul,         // matmul     MatmulArgs      y[m][n] = x[m][k] * w[n][k]^T
   kQuantizeRow,    // quantize   QuantizeArgs    float row -> Q8 activation panel
+  kToQ4_0,         // to_q4_0    ToQ4_0Args      float row -> row-major Q4_0
   kDequantizeRow,  // dequantize DequantizeArgs  one row-major weight row -> float
   kRmsNorm,        // norm       NormArgs
   kGeluMul,        // glu        GluArgs         y = gelu_tanh(gate) * up
@@ -86,6 +87,16 @@ typedef struct QuantizeArgs {
   size_t mt;
   size_t t;
 } QuantizeArgs;
+
+// Quantises k weights (a multiple of 32) to row-major Q4_0. Per block: e = the element of largest
+// magnitude, d = e / -8, q = min(7, round_to_even(x / d)) + 8; d is stored as f16. error_squares
+// gets the sum of (x - stored value)^2, NaN when a weight is not finite.
+typedef struct ToQ4_0Args {
+  const float* x;
+  size_t k;
+  void* dst;
+  float* error_squares;
+} ToQ4_0Args;
 
 // dst[0..k) = the k weights of one row-major row, exactly as the format defines them.
 typedef struct DequantizeArgs {
@@ -188,6 +199,7 @@ typedef struct PeakArgs {
 typedef union KernelFn {
   void (*matmul)(const MatmulArgs*);
   void (*quantize)(const QuantizeArgs*);
+  void (*to_q4_0)(const ToQ4_0Args*);
   void (*dequantize)(const DequantizeArgs*);
   void (*norm)(const NormArgs*);
   void (*glu)(const GluArgs*);

@@ -196,6 +196,45 @@ NIBBLE_KERNEL void quantize_row(const QuantizeArgs* a) {
   }
 }
 
+template <class V>
+void to_q4_0(const ToQ4_0Args* a) {
+  constexpr size_t kBytes = 2 + NIBBLE_BLOCK / 2;
+  constexpr float kLeast = 0x1p-120f;       // 8 / amax must not overflow; smaller blocks become 0
+  constexpr float kMost = 8.0f * 65504.0f;  // d must be a finite half
+  uint8_t* block = static_cast<uint8_t*>(a->dst);
+  V errors = V::splat(0.0f);
+  const V magic = V::splat(kRoundMagic);
+  for (size_t i = 0; i < a->k; i += NIBBLE_BLOCK, block += kBytes) {
+    const V x[2] = {V::load(a->x + i), V::load(a->x + i + NIBBLE_LANES)};
+    const float amax = float_from_bits(static_cast<uint32_t>(max_magnitude_bits(x[0], x[1])));
+    uint16_t half = 0x7e00;  // NaN
+    int8_t q[NIBBLE_BLOCK] = {};
+    if (amax <= kMost) {
+      const float high = reduce_max(max(x[0], x[1]));
+      const float d = (high == amax ? amax : -amax) / -8.0f;
+      half = f16_from_f32(d);
+      const V inverse = V::splat(amax >= kLeast ? 1.0f / d : 0.0f);
+      const V step = V::splat(f32_from_f16(half));
+      for (size_t h = 0; h < 2; ++h) {
+        const V t = min(x[h] * inverse, V::splat(7.0f)) + magic;
+        const V error = x[h] - step * (t - magic);
+        errors = fma(error, error, errors);
+        const auto n = rounded_int(t);
+        for (size_t j = 0; j < n.kParts; ++j) {
+          V::Part::store_int8(n.part[j], q + h * NIBBLE_LANES + j * V::Part::kLanes);
+        }
+      }
+    } else {
+      errors = errors + V::splat(NAN);
+    }
+    memcpy(block, &half, sizeof(half));
+    for (size_t j = 0; j < NIBBLE_LANES; ++j) {
+      block[2 + j] = static_cast<uint8_t>((q[j] + 8) | (q[j + NIBBLE_LANES] + 8) << 4);
+    }
+  }
+  *a->error_squares = reduce_add(errors);
+}
+
 template <class V, class T>
 NIBBLE_KERNEL void dequantize_row(const DequantizeArgs* a) {
   map_elements<V>(
@@ -211,6 +250,13 @@ constexpr KernelEntry kElementwise[] = {
      1,
      {.quantize = quantize_row<V>},
      "quantize_row"},
+    {Op::kToQ4_0,
+     Format::kF32,
+     Activation::kNone,
+     Layout::kRowMajor,
+     1,
+     {.to_q4_0 = to_q4_0<V>},
+     "to_q4_0"},
     {Op::kDequantizeRow,
      Format::kF32,
      Activation::kNone,

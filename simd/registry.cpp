@@ -30,9 +30,9 @@ constexpr KernelFile kFiles[] = {
 #undef NIBBLE_KERNEL_FILE
 
 constexpr std::string_view kOpNames[] = {
-    "matmul",   "quantize_row", "dequantize_row", "rms_norm",     "gelu_mul",
-    "silu_mul", "rope_neox",    "rope_norm",      "add",          "scale",
-    "softcap",  "to_kv",        "attend",         "attend_merge", "peak",
+    "matmul",       "quantize_row", "to_q4_0", "dequantize_row", "rms_norm", "gelu_mul", "silu_mul",
+    "rope_neox",    "rope_norm",    "add",     "scale",          "softcap",  "to_kv",    "attend",
+    "attend_merge", "peak",
 };
 static_assert(std::size(kOpNames) == static_cast<size_t>(Op::kCount));
 

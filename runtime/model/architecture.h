@@ -15,6 +15,7 @@
 #include "nibble/result.h"
 #include "runtime/file/gguf.h"
 #include "runtime/kv_cache.h"
+#include "runtime/ops/head.h"
 #include "runtime/ops/ops.h"
 #include "runtime/weights.h"
 
@@ -71,14 +72,22 @@ class Network {
 
   // Runs all layers: reads pass.ids, fills the cache, leaves the last hidden state in pass.a.x.
   virtual void forward(Pass& pass) const = 0;
-  // logits[r] = head(norm(x[r])) for the rows given; x is changed.
-  virtual void logits(Ops& ops, Rows x, Rows out) const = 0;
+  // logits[r] = head(norm(x[r])) for the rows given; x is changed. top > 0 (one row only): it is
+  // enough that the `top` largest are exact (ops/head.h).
+  virtual void logits(Ops& ops, Rows x, Rows out, size_t top) const = 0;
 
-  // Bytes of weights that one decoded token reads.
-  virtual uint64_t decode_bytes() const = 0;
+  // Bytes of weights that one decoded token reads, without the head.
+  virtual uint64_t layer_bytes() const = 0;
+
+  const OutputHead& head() const { return head_; }
+  OutputHead& head() { return head_; }
 
  protected:
+  // out = head(x), screened where that is possible and asked for.
+  void apply_head(Ops& ops, Rows x, Rows out, size_t top) const;
+
   ModelShape shape_;
+  OutputHead head_;
 };
 
 struct Architecture {
@@ -118,6 +127,6 @@ std::string layer_tensor(size_t layer, std::string_view name);
 
 // The embedding table and the output head, which is the same tensor when the file has no "output".
 Result<void> load_embedding_and_head(WeightLoader& loader, const ModelShape& shape,
-                                     RowTable* embedding, PackedMatrix* head);
+                                     RowTable* embedding, OutputHead* head);
 
 }  // namespace nibble

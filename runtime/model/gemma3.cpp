@@ -49,14 +49,14 @@ class Gemma3 final : public Network {
     }
   }
 
-  void logits(Ops& ops, Rows x, Rows out) const override {
+  void logits(Ops& ops, Rows x, Rows out, size_t top) const override {
     ops.rms_norm(x, output_norm_, eps_, x);
-    ops.matmul(x, {{&head_, out}});
+    apply_head(ops, x, out, top);
     ops.softcap(out, final_softcap_);
   }
 
-  uint64_t decode_bytes() const override {
-    uint64_t bytes = head_.bytes();
+  uint64_t layer_bytes() const override {
+    uint64_t bytes = 0;
     for (const Layer& l : layers_) {
       for (const PackedMatrix* w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
         bytes += w->bytes();
@@ -94,7 +94,6 @@ class Gemma3 final : public Network {
   float final_softcap_ = 0;
   RopeParameters rope_, rope_local_;
   RowTable embedding_;
-  PackedMatrix head_;
   std::vector<float> output_norm_;
   std::vector<Layer> layers_;
 };

@@ -45,13 +45,13 @@ class Llama final : public Network {
     }
   }
 
-  void logits(Ops& ops, Rows x, Rows out) const override {
+  void logits(Ops& ops, Rows x, Rows out, size_t top) const override {
     ops.rms_norm(x, output_norm_, eps_, x);
-    ops.matmul(x, {{&head_, out}});
+    apply_head(ops, x, out, top);
   }
 
-  uint64_t decode_bytes() const override {
-    uint64_t bytes = head_.bytes();
+  uint64_t layer_bytes() const override {
+    uint64_t bytes = 0;
     for (const Layer& l : layers_) {
       for (const PackedMatrix* w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) {
         bytes += w->bytes();
@@ -79,7 +79,6 @@ class Llama final : public Network {
   float eps_ = 1e-5f;
   RopeParameters rope_;
   RowTable embedding_;
-  PackedMatrix head_;
   std::vector<float> output_norm_;
   std::vector<Layer> layers_;
 };

@@ -86,6 +86,8 @@ class OpsScratch {
   size_t states_bytes = 0;
 };
 
+class OutputHead;
+
 class Ops {
  public:
   Ops(ThreadTeam& team, const KernelSet& kernels, OpsScratch& scratch)
@@ -111,6 +113,12 @@ class Ops {
   void gated(Rows x, const PackedMatrix& gate, const PackedMatrix& up, Gate act, Rows up_rows,
              Rows y);
 
+  // out[0] = the head's logits of the one row x, those of the `top` largest exact (head.h), the
+  // rest approximate and below them.
+  void screened_head(const OutputHead& head, Rows x, size_t top, Rows out);
+  // Rows that the last screened_head() computed exactly.
+  size_t exact_head_rows() const { return exact_head_rows_; }
+
   // Norms, rotates and stores k and v [m][kv_heads * head_dim], then out = attention(q) for
   // q [m][heads * head_dim]. q and k are changed. Online softmax (Milakov & Gimelshein 2018).
   void attention(const AttentionArgs& args, KvCache& cache, Rows q, Rows k, Rows v, Rows out);
@@ -131,6 +139,7 @@ class Ops {
   ThreadTeam& team_;
   const KernelSet& kernels_;
   OpsScratch& scratch_;
+  size_t exact_head_rows_ = 0;
 };
 
 template <typename F>

@@ -90,6 +90,20 @@ Words run_quantize(const KernelEntry& entry, size_t n, Flavour flavour, GuardSid
   return words;
 }
 
+Words run_to_q4_0(const KernelEntry& entry, size_t n, Flavour flavour, GuardSide side) {
+  const size_t k = (n + 31) / 32 * 32;
+  Guarded<float> x(make_floats(k, flavour, 3), side);
+  Guarded<uint8_t> dst(std::vector<uint8_t>(row_bytes(Format::kQ4_0, k), 0xee), side);
+  float squares = kSentinel;
+  const ToQ4_0Args args = {.x = x.data(), .k = k, .dst = dst.data(), .error_squares = &squares};
+  entry.fn.to_q4_0(&args);
+  Words words;
+  append(&words, dst.copy());
+  // Which NaN it is does not matter.
+  append(&words, std::vector<float>{std::isnan(squares) ? NAN : squares});
+  return words;
+}
+
 Words run_dequantize(const KernelEntry& entry, size_t n, Flavour flavour, GuardSide side) {
   const size_t block = format_info(entry.format).block;
   const size_t k = (n + block - 1) / block * block;
@@ -315,6 +329,8 @@ Words run_row(const KernelEntry& entry, size_t n, Flavour flavour, GuardSide sid
   switch (entry.op) {
     case Op::kQuantizeRow:
       return run_quantize(entry, n, flavour, side);
+    case Op::kToQ4_0:
+      return run_to_q4_0(entry, n, flavour, side);
     case Op::kDequantizeRow:
       return run_dequantize(entry, n, flavour, side);
     case Op::kRmsNorm:

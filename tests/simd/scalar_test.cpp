@@ -49,6 +49,37 @@ TEST(Dequantize, Q4_0ByHand) {
   EXPECT_EQ(got, want);
 }
 
+// Each element is at most half a step from its stored value, but for the one extreme that has no
+// nibble of its own: +8 steps become +7.
+TEST(ToQ4_0, StoresTheNearestAndTellsTheError) {
+  const size_t k = 256;
+  std::vector<float> x(k);
+  for (size_t i = 0; i < k; ++i) x[i] = std::sin(static_cast<float>(i * i)) * (i < 128 ? 1 : 1e-3f);
+  std::fill(x.begin() + 64, x.begin() + 96, 0.0f);
+  std::vector<uint8_t> q(k / 32 * 18);
+  float squares = -1;
+  const ToQ4_0Args args = {.x = x.data(), .k = k, .dst = q.data(), .error_squares = &squares};
+  scalar(Op::kToQ4_0).fn.to_q4_0(&args);
+  const std::vector<float> back = dequantized(Format::kQ4_0, q, k);
+  double sum = 0;
+  for (size_t b = 0; b < k; b += 32) {
+    double amax = 0;
+    for (size_t i = b; i < b + 32; ++i) amax = std::max(amax, std::abs(double{x[i]}));
+    const double step = amax / 8;
+    for (size_t i = b; i < b + 32; ++i) {
+      const double error = double{x[i]} - back[i];
+      const bool clipped = std::abs(back[i]) > 6.9 * step && std::abs(x[i]) > std::abs(back[i]);
+      // d is rounded to a half: 2^-11 of up to 8 steps.
+      EXPECT_LE(std::abs(error), (clipped ? 1.0 : 0.5) * step + amax * 0x1p-11) << i;
+      sum += error * error;
+    }
+  }
+  EXPECT_NEAR(squares, sum, 1e-5 * sum);
+  x[70] = INFINITY;
+  scalar(Op::kToQ4_0).fn.to_q4_0(&args);
+  EXPECT_TRUE(std::isnan(squares));
+}
+
 TEST(Dequantize, Q8_0ByHand) {
   std::vector<uint8_t> values(32, 0);
   values[0] = 0x80;  // -128

@@ -66,8 +66,14 @@ class Engine {
 // Progress of loading, 0 .. 1; return false to stop (the load then fails with kInterrupted).
 using ProgressCallback = std::function<bool(double fraction)>;
 
+// How logits are computed while generating. kScreened: a float head of many rows is read through a
+// compact copy, and only rows that can be among the best are computed from the original; kExact:
+// all rows from the original, as evaluate() and log-probabilities always do.
+enum class HeadMode { kScreened, kExact };
+
 struct LoadOptions {
   ProgressCallback progress;
+  HeadMode head = HeadMode::kScreened;
 };
 
 // Weights, tokenizer and chat template of one GGUF file. Immutable and thread-safe.
@@ -141,6 +147,7 @@ struct Stats {
   double decode_s = 0;
   double first_token_s = 0;        // from the call to the first token
   uint64_t decode_bytes = 0;       // read per decoded token, cache included, on average
+  double head_rows = 0;            // rows of a screened head computed exactly, per decoded token
   uint64_t peak_memory_bytes = 0;  // resident, of the process
 };
 
