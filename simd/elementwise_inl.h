@@ -197,7 +197,7 @@ NIBBLE_KERNEL void quantize_row(const QuantizeArgs* a) {
 }
 
 template <class V>
-void to_q4_0(const ToQ4_0Args* a) {
+NIBBLE_KERNEL void to_q4_0(const ToQ4_0Args* a) {
   constexpr size_t kBytes = 2 + NIBBLE_BLOCK / 2;
   constexpr float kLeast = 0x1p-120f;       // 8 / amax must not overflow; smaller blocks become 0
   constexpr float kMost = 8.0f * 65504.0f;  // d must be a finite half
@@ -216,13 +216,10 @@ void to_q4_0(const ToQ4_0Args* a) {
       const V inverse = V::splat(amax >= kLeast ? 1.0f / d : 0.0f);
       const V step = V::splat(f32_from_f16(half));
       for (size_t h = 0; h < 2; ++h) {
-        const V t = min(x[h] * inverse, V::splat(7.0f)) + magic;
-        const V error = x[h] - step * (t - magic);
+        const V scaled = min(x[h] * inverse, V::splat(7.0f));
+        const V error = x[h] - step * ((scaled + magic) - magic);
         errors = fma(error, error, errors);
-        const auto n = rounded_int(t);
-        for (size_t j = 0; j < n.kParts; ++j) {
-          V::Part::store_int8(n.part[j], q + h * NIBBLE_LANES + j * V::Part::kLanes);
-        }
+        store_rounded(scaled, V::splat(1.0f), q + h * NIBBLE_LANES);
       }
     } else {
       errors = errors + V::splat(NAN);
