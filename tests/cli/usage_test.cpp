@@ -53,6 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"run", "--top-p", "1.1", "x y"}, {"--top-p", "'1.1'", "0 to 1"}},
         Wrong{{"run", "--seed", "-1", "x y"}, {"--seed", "18446744073709551615"}},
         Wrong{{"run", "--kv", "q4", "x y"}, {"--kv", "q4", "f16"}},
+        Wrong{{"run", "--head", "fast", "x y"}, {"--head", "fast", "exact"}},
         Wrong{{"run", "--isa", "mmx", "x y"}, {"mmx", "scalar"}},
         Wrong{{"run", "--logprobs", "-1", "x y"}, {"--logprobs"}},
         Wrong{{"run", "--temp"}, {"--temp"}}, Wrong{{"bench", "-r", "0"}, {"-r"}},

@@ -194,7 +194,7 @@ Result<std::vector<Row>> run_all(const BenchChoice& choice, const std::string& p
     engine.threads = static_cast<int>(threads);
     engine.isa = choice.machine.isa;
     model->reset();  // one copy of the weights at a time
-    NIBBLE_TRY(const LoadedModel loaded, load_model(path, engine));
+    NIBBLE_TRY(const LoadedModel loaded, load_model(path, engine, choice.machine.head_mode()));
     *model = loaded.model;
     for (const Test& test : all_tests(choice)) {
       if (isatty(STDERR_FILENO) == 1) std::fprintf(stderr, "\r\033[K%s", test.name().c_str());

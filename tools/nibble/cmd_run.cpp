@@ -83,7 +83,7 @@ Result<std::unique_ptr<Conversation>> open_conversation(const RunChoice& choice,
   EngineOptions engine;
   engine.threads = static_cast<int>(choice.machine.threads.value_or(0));
   engine.isa = choice.machine.isa;
-  NIBBLE_TRY(LoadedModel loaded, load_model(question.model, engine));
+  NIBBLE_TRY(LoadedModel loaded, load_model(question.model, engine, choice.machine.head_mode()));
   NIBBLE_TRY(auto session, Session::create(loaded.model, choice.machine.session_options()));
   if (!choice.system.empty()) session->set_system(choice.system);
   const bool raw = choice.raw || !loaded.model->is_chat_model();

@@ -29,11 +29,15 @@ void MachineChoice::add_threads_option(CLI::App* app) {
 
 void MachineChoice::add_options(CLI::App* app) {
   constexpr const char* kGroup =
-      "Machine (prompt tokens at once, numbers in the KV cache, instruction set)";
+      "Machine (prompt tokens at once, numbers in the KV cache, output head, instruction set)";
   add_whole(app, "--batch", &batch, {1, 65536}, "")->group(kGroup);
   app->add_option("--kv", kv, "")
       ->check(CLI::IsMember({"f16", "f32"}))
       ->option_text("f16|f32")
+      ->group(kGroup);
+  app->add_option("--head", head, "")
+      ->check(CLI::IsMember({"auto", "exact"}))
+      ->option_text("auto|exact")
       ->group(kGroup);
   app->add_option("--isa", isa, "")->type_name("LEVEL")->group(kGroup);
 }
@@ -46,13 +50,19 @@ SessionOptions MachineChoice::session_options() const {
   return options;
 }
 
-Result<LoadedModel> load_model(const std::string& path, const EngineOptions& options) {
+HeadMode MachineChoice::head_mode() const {
+  return head == "exact" ? HeadMode::kExact : HeadMode::kScreened;
+}
+
+Result<LoadedModel> load_model(const std::string& path, const EngineOptions& options,
+                               HeadMode head) {
   const auto start = std::chrono::steady_clock::now();
   LoadedModel loaded;
   NIBBLE_TRY(loaded.engine, Engine::create(options));
   {
     ProgressBar bar("loading");
     LoadOptions load;
+    load.head = head;
     load.progress = [&bar](double fraction) {
       bar.update(fraction);
       return signal_exit_code() == 0;

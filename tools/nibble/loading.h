@@ -17,11 +17,13 @@ struct MachineChoice {
   std::optional<int64_t> batch;
   std::string kv = "f16";
   std::string isa;
+  std::string head = "auto";
 
   void add_context_option(CLI::App* app);
   void add_options(CLI::App* app);  // the others but threads
   void add_threads_option(CLI::App* app);
   SessionOptions session_options() const;
+  HeadMode head_mode() const;
 };
 
 struct LoadedModel {
@@ -32,6 +34,7 @@ struct LoadedModel {
 
 // Loads `path` with a progress bar; prints notes of engine and model to stderr. Error 130 after a
 // signal. Needs install_signal_handlers().
-Result<LoadedModel> load_model(const std::string& path, const EngineOptions& options);
+Result<LoadedModel> load_model(const std::string& path, const EngineOptions& options,
+                               HeadMode head);
 
 }  // namespace nibble::cli

@@ -56,6 +56,7 @@ Json stats_json(const Completion& completion, const RunFacts& facts) {
           {"threads", facts.threads},
           {"seed", facts.seed},
           {"bytes_per_token", stats.decode_bytes},
+          {"exact_head_rows_per_token", stats.head_rows},
           {"gb_per_s", number(achieved)},
           {"bandwidth_gb_per_s", number(bandwidth)},
           {"percent_of_bandwidth", number(percent(achieved, bandwidth))}};
@@ -125,6 +126,9 @@ std::string stats_text(const Completion& completion, const RunFacts& facts) {
     out += *share > 100
                ? format(": from the caches, memory gives %.1f GB/s", *bandwidth)
                : format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
+  }
+  if (stats.head_rows > 0) {
+    out += format("\nhead     screened, %.0f rows a token computed exactly", stats.head_rows);
   }
   out += format("\nmemory   peak %s, KV cache %s for %lld tokens\n",
                 human_bytes(stats.peak_memory_bytes).c_str(), human_bytes(facts.kv_bytes).c_str(),
