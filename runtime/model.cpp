@@ -42,7 +42,7 @@ Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<Engine> engine, const
     const std::lock_guard lock(machine.regions);
     NIBBLE_TRY(impl.packed, loader.pack(*machine.team, options.progress));
     if (options.head == HeadMode::kScreened) {
-      NIBBLE_TRY_VOID(impl.network->head().build_screen(machine.kernels, *machine.team, path));
+      NIBBLE_TRY_VOID(impl.network->head().build_screen(machine.kernels, *machine.team, impl.file));
     }
   }
   impl.weight_bytes = impl.packed.size() + loader.in_place_bytes();

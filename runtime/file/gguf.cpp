@@ -132,4 +132,12 @@ void GgufFile::release_pages(const GgufTensor& tensor) const {
   mappings_[tensor.shard]->drop(tensor.offset, tensor.bytes);
 }
 
+void GgufFile::release_pages(const uint8_t* data, uint64_t bytes) const {
+  for (const auto& mapping : mappings_) {
+    const auto begin = reinterpret_cast<uintptr_t>(mapping->data());
+    const auto at = reinterpret_cast<uintptr_t>(data);
+    if (at >= begin && at - begin < mapping->size()) mapping->drop(at - begin, bytes);
+  }
+}
+
 }  // namespace nibble

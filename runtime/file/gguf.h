@@ -112,6 +112,8 @@ class GgufFile {
   // Tells the system that [data, data + bytes) is not needed any more (its pages are dropped from
   // this process; the file stays in the page cache). For weights that were packed elsewhere.
   void release_pages(const GgufTensor& tensor) const;
+  // The same for a part of a tensor's data; any other memory is left alone.
+  void release_pages(const uint8_t* data, uint64_t bytes) const;
 
  private:
   GgufFile();

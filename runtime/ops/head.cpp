@@ -11,6 +11,9 @@
 namespace nibble {
 namespace {
 
+// Source pages are given back after so many bytes: far more than a system call costs.
+constexpr size_t kReleaseBytes = 8 << 20;
+
 // One thread's share of the `top` largest lower bounds: their least, once there are that many, can
 // only rise.
 class TopBounds {
@@ -36,7 +39,7 @@ class TopBounds {
 }  // namespace
 
 Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team,
-                                      const std::string& name, uint64_t least_bytes) {
+                                      const GgufFile& file, uint64_t least_bytes) {
   const size_t n = exact.n;
   const size_t k = exact.k;
   if (exact.kernel->activation != Activation::kF32 || exact.bytes() < least_bytes ||
@@ -61,6 +64,7 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
     std::vector<float> row(k);
     std::vector<uint8_t> rows(kernel.tile_n * q4_bytes);
     const Range mine = split_range(n, kernel.tile_n, worker, team.size());
+    size_t released = mine.begin;
     for (size_t first = mine.begin; first < mine.end; first += kernel.tile_n) {
       const size_t count = std::min<size_t>(kernel.tile_n, mine.end - first);
       for (size_t i = 0; i < count; ++i) {
@@ -78,10 +82,16 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
       }
       pack_rows(Format::kQ4_0, kernel.layout, rows.data(), count, k,
                 memory_.as() + first / kernel.tile_n * screen.tile_bytes);
+      const size_t bytes = (first + count - released) * exact.tile_bytes;
+      if (bytes >= kReleaseBytes || first + count == mine.end) {
+        file.release_pages(exact.at(released), bytes);
+        released = first + count;
+      }
     }
   });
   if (bad.load() != SIZE_MAX) {
-    return Error{ErrorCode::kData, name + ": output head: row " + std::to_string(bad.load()) +
+    return Error{ErrorCode::kData, file.path() + ": output head: row " +
+                                       std::to_string(bad.load()) +
                                        " is not finite; the file is damaged, download it again"};
   }
   screen.data = memory_.as();

@@ -9,10 +9,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "nibble/result.h"
+#include "runtime/file/gguf.h"
 #include "runtime/machine/memory.h"
 #include "runtime/machine/thread_team.h"
 #include "runtime/ops/kernel_set.h"
@@ -30,9 +30,9 @@ class OutputHead {
   // A smaller head is read in well under a millisecond: nothing to gain.
   static constexpr uint64_t kWorthScreening = 64 << 20;
 
-  // Builds the screen if this is a float head of at least `least_bytes`. Error 71: no memory; 65: a
-  // row that is not finite, by number; `name` is the file's.
-  Result<void> build_screen(const KernelSet& kernels, ThreadTeam& team, const std::string& name,
+  // Builds the screen if this is a float head of at least `least_bytes`, and lets go of the file's
+  // pages behind itself. Error 71: no memory; 65: a row that is not finite, by number.
+  Result<void> build_screen(const KernelSet& kernels, ThreadTeam& team, const GgufFile& file,
                             uint64_t least_bytes = kWorthScreening);
 
   bool has_screen() const { return screen_.data != nullptr; }

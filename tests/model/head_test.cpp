@@ -43,6 +43,8 @@ TEST_P(HeadTest, TheBestAreExact) {
     const float norm = std::exp(normal(random));
     for (size_t j = 0; j < kDepth; ++j) weights[i * kDepth + j] = norm * normal(random);
   }
+  const auto file = GgufFile::open(kModel);  // the weights are not in it: nothing to let go of
+  ASSERT_TRUE(file);
   auto team = ThreadTeam::create(2);
   ASSERT_TRUE(team);
   const KernelSet kernels(detect_cpu_features());
@@ -53,7 +55,7 @@ TEST_P(HeadTest, TheBestAreExact) {
   head.exact = {
       &kernels.entry(Op::kMatmul, Format::kF32),        Format::kF32,          kRows, kDepth,
       reinterpret_cast<const uint8_t*>(weights.data()), kDepth * sizeof(float)};
-  ASSERT_TRUE(head.build_screen(kernels, **team, "test", 0));
+  ASSERT_TRUE(head.build_screen(kernels, **team, *file, 0));
   ASSERT_TRUE(head.has_screen());
 
   std::vector<float> x(kDepth);
@@ -77,12 +79,14 @@ INSTANTIATE_TEST_SUITE_P(Tops, HeadTest, testing::Values(1, 40, 64));
 TEST(HeadTest, ARowThatIsNotFiniteIsNamed) {
   std::vector<float> weights(100 * 32, 0.5f);
   weights[42 * 32 + 7] = NAN;
+  const auto file = GgufFile::open(kModel);  // the weights are not in it: nothing to let go of
+  ASSERT_TRUE(file);
   auto team = ThreadTeam::create(2);
   const KernelSet kernels(detect_cpu_features());
   OutputHead head;
   head.exact = {&kernels.entry(Op::kMatmul, Format::kF32),        Format::kF32,      100, 32,
                 reinterpret_cast<const uint8_t*>(weights.data()), 32 * sizeof(float)};
-  const auto built = head.build_screen(kernels, **team, "model.gguf", 0);
+  const auto built = head.build_screen(kernels, **team, *file, 0);
   ASSERT_FALSE(built);
   EXPECT_EQ(built.error().code, ErrorCode::kData);
   EXPECT_NE(built.error().message.find("row 42"), std::string::npos);
@@ -97,7 +101,7 @@ TEST(HeadTest, AStoryIsTheSameWithAndWithoutScreen) {
     Model::Impl& impl = (*model)->impl();
     if (screened) {
       EXPECT_TRUE(impl.network->head().build_screen((*engine)->impl().kernels,
-                                                    *(*engine)->impl().team, kModel, 0));
+                                                    *(*engine)->impl().team, impl.file, 0));
     }
     auto session = Session::create(*model, {});
     GenerateOptions options;
