@@ -20,7 +20,7 @@ double exp_not_positive(double x) {
   constexpr double kLn2High = 6.93147180369123816490e-01;  // the low bits are zero: n * it is exact
   constexpr double kLn2Low = 1.90821492927058770002e-10;
   const double bounded = x > -700 ? x : -700;
-  // Adding 1.5 * 2^52 rounds to an integer, which is then in the low bits too (and vectorises).
+  // Adding 1.5 * 2^52 rounds to an integer, which is then in the low bits too.
   const double shifted = bounded * kLog2E + 0x1.8p52;
   const double n = shifted - 0x1.8p52;
   const double r = (bounded - n * kLn2High) - n * kLn2Low;
@@ -160,8 +160,8 @@ constexpr size_t kBuckets = 4096;
 constexpr double kBucketsPerNat = 64;
 
 size_t bucket_of(float logit, float best, double per_logit) {
-  return static_cast<size_t>(
-      std::min((static_cast<double>(best) - logit) * per_logit, kBuckets - 1.0));
+  const double position = (static_cast<double>(best) - logit) * per_logit;
+  return static_cast<size_t>(std::min(kBuckets - 1.0, position));  // in this order NaN is the last
 }
 
 }  // namespace

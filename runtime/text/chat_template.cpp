@@ -96,7 +96,7 @@ Result<std::string> ChatTemplate::render_as_is(const std::vector<ChatMessage>& m
                                                bool add_generation_prompt,
                                                const std::tm& now) const {
   jinja::Limits limits;
-  size_t bytes = 0;
+  size_t bytes = (bos_text_.size() + eos_text_.size()) * (messages.size() + 1);
   for (const ChatMessage& message : messages) {
     bytes += message.role.size() + message.content.size();
   }

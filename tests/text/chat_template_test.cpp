@@ -171,6 +171,14 @@ TEST(ChatTemplate, NoMessagesIsAnError) {
   EXPECT_EQ(chat.render({}, true).error().code, ErrorCode::kUsage);
 }
 
+// A hostile vocabulary may have tokens of any length.
+TEST(ChatTemplate, LongSpecialTokens) {
+  const std::string token(9u << 20, 'b');
+  const ChatTemplate mistral = ChatTemplate::create("", "mistral3", token, token);
+  EXPECT_EQ(*mistral.render({{"user", "a"}, {"assistant", "b"}}, true),
+            token + "[INST] a [/INST] b" + token);
+}
+
 // Limits are about the template, not about how much the user writes.
 TEST(ChatTemplate, LongConversationsRender) {
   const std::string megabytes(12u << 20, 'x');
