@@ -14,6 +14,12 @@
 
 namespace nibble {
 
+// Fixes `value` at this point. Compilers else reorder a block's additions into trees, with more
+// products alive than there are registers: 60 spills and a fifth of the speed in GCC 12.
+static inline void keep(__m256i& value) {
+  __asm__("" : "+x"(value));
+}
+
 // Four int8 activations in every lane.
 static inline __m256i broadcast4(const uint8_t* p) {
   return _mm256_set1_epi32(load_i32(p));

@@ -19,6 +19,7 @@ void peak(PeakArgs* a) {
     for (int i = 0; i < kChains; ++i) {
       __asm__ volatile("" : "+x"(s));  // or one product would serve all
       sum[i] = _mm256_add_epi16(sum[i], _mm256_maddubs_epi16(u, s));
+      __asm__("" : "+x"(sum[i]));  // or GCC copies the sums about
     }
   }
 #pragma GCC unroll 16

@@ -29,7 +29,9 @@ struct Nibbles {
         const uint8_t* q = x + NIBBLE_BLOCK * t + 4 * g;
         const __m256i first = _mm256_maddubs_epi16(lo, broadcast4(q));
         pairs[t] = g == 0 ? first : _mm256_add_epi16(pairs[t], first);
+        keep(pairs[t]);
         pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(hi, broadcast4(q + 16)));
+        keep(pairs[t]);
       }
     }
     const __m256i ones = _mm256_set1_epi16(1);

@@ -26,6 +26,7 @@ struct Bytes {
         const __m256i q = _mm256_sign_epi8(broadcast4(x + NIBBLE_BLOCK * t + 4 * g), w);
         const __m256i four = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, q), ones);
         sum[t] = g == 0 ? four : _mm256_add_epi32(sum[t], four);
+        keep(sum[t]);
       }
     }
   }

@@ -17,7 +17,10 @@ void peak(PeakArgs* a) {
   for (int i = 0; i < kChains; ++i) sum[i] = _mm512_set1_epi32(i);
   for (size_t round = 0; round < a->rounds; ++round) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kChains; ++i) sum[i] = _mm512_dpbusd_epi32(sum[i], u, s);
+    for (int i = 0; i < kChains; ++i) {
+      sum[i] = _mm512_dpbusd_epi32(sum[i], u, s);
+      __asm__("" : "+v"(sum[i]));  // or GCC copies the sums about
+    }
   }
 #pragma GCC unroll 16
   for (int i = 1; i < kChains; ++i) sum[0] = _mm512_xor_si512(sum[0], sum[i]);

@@ -18,7 +18,10 @@ void peak(PeakArgs* a) {
   for (int i = 0; i < kChains; ++i) sum[i] = _mm256_set1_epi32(i);
   for (size_t round = 0; round < a->rounds; ++round) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kChains; ++i) sum[i] = dot4_ymm(sum[i], u, s);
+    for (int i = 0; i < kChains; ++i) {
+      sum[i] = dot4_ymm(sum[i], u, s);
+      __asm__("" : "+x"(sum[i]));  // or GCC copies the sums about
+    }
   }
 #pragma GCC unroll 16
   for (int i = 1; i < kChains; ++i) sum[0] = _mm256_xor_si256(sum[0], sum[i]);
