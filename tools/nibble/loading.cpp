@@ -29,7 +29,7 @@ void MachineChoice::add_threads_option(CLI::App* app) {
 
 void MachineChoice::add_options(CLI::App* app) {
   constexpr const char* kGroup =
-      "Machine (prompt tokens at once, numbers in the KV cache, output head, instruction set)";
+      "Machine (prompt batch, KV cache numbers, output head, instruction set)";
   add_whole(app, "--batch", &batch, {1, 65536}, "")->group(kGroup);
   app->add_option("--kv", kv, "")
       ->check(CLI::IsMember({"f16", "f32"}))
