@@ -123,6 +123,7 @@ Result<std::vector<GgufTensor>> read_gguf_tensors(GgufCursor* cursor, uint64_t c
   std::vector<GgufTensor> tensors;
   Result<void> result = read_entries(cursor, count, &tensors);
   std::vector<std::string_view> names;
+  names.reserve(tensors.size());
   for (const GgufTensor& tensor : tensors) names.push_back(tensor.name);
   if (const auto repeated = order_names(names).repeated) {
     cursor->set_context(concat("tensor ", quoted(names[*repeated])));
@@ -144,7 +145,7 @@ Result<void> place_gguf_tensors(GgufCursor* cursor, uint64_t alignment, const Ma
   }
   const uint64_t start = *round_up(cursor->position(), alignment);  // fits: a file's size does
   uint64_t end = 0;
-  const GgufTensor* last = nullptr;
+  const GgufTensor* last = &tensors->front();
   for (GgufTensor& tensor : *tensors) {
     cursor->set_context(concat("tensor ", quoted(tensor.name)));
     if (tensor.offset % alignment != 0) {
