@@ -328,7 +328,8 @@ TEST(SamplingOptions, AreChecked) {
 }
 
 // Best of several, in processor time, so that a busy machine does not matter.
-double sample_ms(const SamplingOptions& options, const std::vector<float>& logits) {
+[[maybe_unused]] double sample_ms(const SamplingOptions& options,
+                                  const std::vector<float>& logits) {
   Sampler sampler(options, logits.size());
   for (int32_t id = 0; id < 64; ++id) sampler.accept(id * 4001);
   double best = 1e9;
