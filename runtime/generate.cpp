@@ -2,9 +2,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 #include "runtime/engine_impl.h"
+#include "runtime/lookup.h"
 #include "runtime/sampler.h"
 #include "runtime/session_impl.h"
 #include "runtime/text/utf8.h"
@@ -94,6 +96,33 @@ class TextSink {
   bool stopped_ = false;
 };
 
+// The rows of one decoding pass: a token, and a guess of those that follow it.
+class Draft {
+ public:
+  void start(int32_t token, std::span<const int32_t> guess) {
+    rows_[0] = token;
+    std::copy(guess.begin(), guess.end(), rows_.begin() + 1);
+    size_ = guess.size();
+    right_ = 0;
+  }
+  std::span<const int32_t> rows() const { return std::span(rows_).first(size_ + 1); }
+
+  // Whether the token sampled is the next of the guess, and so evaluated already.
+  bool comes_true(int32_t token) {
+    if (right_ == size_ || rows_[right_ + 1] != token) return false;
+    ++right_;
+    return true;
+  }
+  size_t size() const { return size_; }
+  size_t right() const { return right_; }
+  size_t ahead() const { return size_ - right_; }
+
+ private:
+  std::array<int32_t, Lookup::kMostRows> rows_{};
+  size_t size_ = 0;  // of the guess
+  size_t right_ = 0;
+};
+
 }  // namespace
 
 Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
@@ -112,9 +141,14 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
 
   cancelled = false;
   Completion done;
-  Sampler sampler(options.sampling, logits.size());
-  for (const int32_t id : tokens) sampler.accept(id);
-  for (const int32_t id : ids) sampler.accept(id);
+  Sampler sampler(options.sampling, network.shape().vocabulary);
+  Lookup lookup(options.lookup ? static_cast<size_t>(context) + 1 : 0);
+  const auto accept = [&](int32_t id) {
+    sampler.accept(id);
+    if (options.lookup) lookup.accept(id);
+  };
+  for (const int32_t id : tokens) accept(id);
+  for (const int32_t id : ids) accept(id);
 
   const Clock::time_point start = Clock::now();
   done.stats.cached_tokens = position();
@@ -128,28 +162,43 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
   const Clock::time_point decode_start = Clock::now();
   uint64_t cache_bytes = 0;
   uint64_t head_rows = 0;
-  int64_t steps = 0;
+  int64_t steps = 0;    // passes over the weights
+  int64_t decoded = 0;  // tokens they gave
   done.reason = StopReason::kMaxTokens;
   const int64_t most = options.max_tokens < 0 ? INT64_MAX : options.max_tokens;
+  Draft draft;
+  // Takes back what was evaluated on a guess and has not come true.
+  const auto drop_draft = [&] { tokens.resize(tokens.size() - draft.ahead()); };
   while (static_cast<int64_t>(done.tokens.size()) < most) {
     if (cancelled) {
       done.reason = StopReason::kCancelled;
       break;
     }
-    if (unfed) {
+    if (unfed && draft.comes_true(*unfed)) {
+      ++done.stats.accepted_tokens;
+    } else if (unfed) {
+      drop_draft();
+      lookup.judge(draft.size(), draft.right());
+      draft = {};
       if (position() >= context) {
         done.reason = StopReason::kContextFull;
         break;
       }
+      const int64_t rows =
+          std::min({static_cast<int64_t>(Lookup::kMostRows), batch, context - position(),
+                    most - static_cast<int64_t>(done.tokens.size())});
+      draft.start(*unfed, lookup.draft(static_cast<size_t>(rows - 1)));
+      done.stats.drafted_tokens += static_cast<int64_t>(draft.size());
       cache_bytes += cache.read_bytes(position());
-      const int32_t next = *unfed;
-      NIBBLE_TRY_VOID(step({&next, 1}, nullptr, top));
+      NIBBLE_TRY_VOID(step(draft.rows(), logit_rows(draft.rows().size()), top));
       head_rows += ops.exact_head_rows();
-      unfed.reset();
       ++steps;
     }
-    const int32_t id = sampler.sample(logits);
-    sampler.accept(id);
+    decoded += unfed.has_value();
+    unfed.reset();
+    const std::span<const float> row = logits(draft.right());
+    const int32_t id = sampler.sample(row);
+    accept(id);
     unfed = id;
     if (done.stats.first_token_s == 0) done.stats.first_token_s = seconds_since(start);
     if (tokenizer.is_end(id) && !options.ignore_end) {
@@ -160,8 +209,8 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
     if (options.logprobs >= 0) {
       Step record;
       record.id = id;
-      record.logprob = static_cast<float>(log_probability(logits, id));
-      top_log_probabilities(logits, options.logprobs, &record.top);
+      record.logprob = static_cast<float>(log_probability(row, id));
+      top_log_probabilities(row, options.logprobs, &record.top);
       done.steps.push_back(std::move(record));
     }
     if (!sink.push(tokenizer.piece(id))) {
@@ -169,18 +218,20 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
       break;
     }
   }
+  drop_draft();
   sink.finish();
   if (sink.met_stop()) done.reason = StopReason::kStopString;
   done.text = std::move(sink).text();
-  done.stats.decode_tokens = steps;
+  done.stats.decode_tokens = decoded;
   done.stats.decode_s = seconds_since(decode_start);
   if (steps > 0) {
-    const auto count = static_cast<uint64_t>(steps);
+    const auto count = static_cast<uint64_t>(decoded);
     const uint64_t weights = network.layer_bytes() + (top > 0 ? network.head().decode_bytes()
                                                               : network.head().exact.bytes());
     const uint64_t row_bytes = network.head().exact.tile_bytes;
-    done.stats.decode_bytes = weights + (cache_bytes + head_rows * row_bytes) / count;
-    done.stats.head_rows = static_cast<double>(head_rows) / static_cast<double>(steps);
+    done.stats.decode_bytes =
+        (static_cast<uint64_t>(steps) * weights + cache_bytes + head_rows * row_bytes) / count;
+    done.stats.head_rows = static_cast<double>(head_rows) / static_cast<double>(decoded);
   }
   done.stats.peak_memory_bytes = peak_memory_bytes();
   model->impl().engine->impl().team->rest();

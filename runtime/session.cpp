@@ -6,6 +6,7 @@
 
 #include "runtime/engine_impl.h"
 #include "runtime/file/check.h"
+#include "runtime/lookup.h"
 
 namespace nibble {
 namespace {
@@ -33,7 +34,8 @@ bool all_finite(std::span<const float> values) {
 
 }  // namespace
 
-Session::Impl::Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory)
+Session::Impl::Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory,
+                    Buffer logits_memory)
     : model(std::move(m)),
       network(*model->impl().network),
       tokenizer(*model->impl().tokenizer),
@@ -41,7 +43,7 @@ Session::Impl::Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch
       scratch(std::move(ops_scratch)),
       activation_memory(std::move(memory)),
       ops(*model->impl().engine->impl().team, model->impl().engine->impl().kernels, scratch),
-      logits(network.shape().vocabulary) {}
+      logit_memory(std::move(logits_memory)) {}
 
 Session::Session() = default;
 Session::~Session() = default;
@@ -68,10 +70,12 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<Model> model,
   NIBBLE_TRY(OpsScratch scratch, OpsScratch::create({rows, depth, shape.heads, shape.head_dim,
                                                      static_cast<size_t>(context)}));
   NIBBLE_TRY(Buffer memory, Buffer::allocate(Activations::bytes(shape, rows), "activations"));
+  NIBBLE_TRY(Buffer logits,
+             Buffer::allocate(Lookup::kMostRows * shape.vocabulary * sizeof(float), "logits"));
 
   std::unique_ptr<Session> session(new Session);
   session->impl_ = std::make_unique<Impl>(std::move(model), std::move(cache), std::move(scratch),
-                                          std::move(memory));
+                                          std::move(memory), std::move(logits));
   Impl& impl = *session->impl_;
   impl.context = context;
   impl.batch = batch;
@@ -94,27 +98,22 @@ Result<void> Session::Impl::check_fits(size_t more) const {
   return Error{ErrorCode::kUsage, text};
 }
 
-Result<void> Session::Impl::step(std::span<const int32_t> ids, float* all, size_t top) {
+Result<void> Session::Impl::step(std::span<const int32_t> ids, Rows out, size_t top) {
   const size_t m = ids.size();
-  NIBBLE_DCHECK(m >= 1 && m <= static_cast<size_t>(batch));
+  NIBBLE_DCHECK(m <= static_cast<size_t>(batch) && out.m >= 1 && out.m <= m);
   const std::lock_guard lock(model->impl().engine->impl().regions);
   activations.resize(m);
   Pass pass{ops, cache, activations, ids, position()};
   network.forward(pass);
 
-  const size_t vocabulary = logits.size();
-  Rows x = activations.x;
-  if (all != nullptr) {
-    network.logits(ops, x, Rows{all, m, vocabulary, vocabulary}, 0);
-    std::copy_n(all + (m - 1) * vocabulary, vocabulary, logits.data());
-  } else {
-    network.logits(ops, Rows{x.row(m - 1), 1, x.cols, x.stride},
-                   Rows{logits.data(), 1, vocabulary, vocabulary}, top);
-  }
-  if (!all_finite(logits)) {
+  const Rows x = activations.x;
+  const size_t first = m - out.m;
+  network.logits(ops, Rows{x.row(first), out.m, x.cols, x.stride}, out, top);
+  for (size_t t = 0; t < out.m; ++t) {
+    if (all_finite({out.row(t), out.cols})) continue;
     return Error{ErrorCode::kData, model->path() +
                                        ": the model's output is not finite at position " +
-                                       std::to_string(tokens.size() + m - 1) +
+                                       std::to_string(tokens.size() + first + t) +
                                        "; the file's weights are damaged, download it again"};
   }
   tokens.insert(tokens.end(), ids.begin(), ids.end());
@@ -125,8 +124,9 @@ Result<void> Session::Impl::evaluate(std::span<const int32_t> ids, float* all, s
   const auto most = static_cast<size_t>(batch);
   for (size_t i = 0; i < ids.size() && !cancelled; i += most) {
     const size_t m = std::min(most, ids.size() - i);
-    NIBBLE_TRY_VOID(step(ids.subspan(i, m), all, top));
-    if (all != nullptr) all += m * logits.size();
+    Rows out = logit_rows(1);
+    if (all != nullptr) out = {all + i * out.cols, m, out.cols, out.cols};
+    NIBBLE_TRY_VOID(step(ids.subspan(i, m), out, top));
   }
   return {};
 }
@@ -141,7 +141,7 @@ size_t Session::Impl::keep(size_t count) {
 
 Result<std::vector<float>> Session::evaluate(std::span<const int32_t> ids, bool all_logits) {
   Impl& impl = *impl_;
-  const size_t vocabulary = impl.logits.size();
+  const size_t vocabulary = impl.network.shape().vocabulary;
   if (ids.empty()) return Error{ErrorCode::kUsage, "no tokens to evaluate"};
   for (const int32_t id : ids) {
     if (id < 0 || static_cast<size_t>(id) >= vocabulary) {
@@ -155,7 +155,7 @@ Result<std::vector<float>> Session::evaluate(std::span<const int32_t> ids, bool 
   impl.unfed.reset();
   std::vector<float> all(all_logits ? ids.size() * vocabulary : 0);
   NIBBLE_TRY_VOID(impl.evaluate(ids, all_logits ? all.data() : nullptr, 0));
-  if (!all_logits) all = impl.logits;
+  if (!all_logits) all.assign(impl.logits(0).begin(), impl.logits(0).end());
   return all;
 }
 
@@ -177,7 +177,8 @@ int64_t Session::context() const {
 }
 
 uint64_t Session::memory_bytes() const {
-  return impl_->cache.size() + impl_->activation_memory.size() + impl_->scratch.size();
+  return impl_->cache.size() + impl_->activation_memory.size() + impl_->scratch.size() +
+         impl_->logit_memory.size();
 }
 
 }  // namespace nibble

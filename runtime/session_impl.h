@@ -15,12 +15,15 @@
 namespace nibble {
 
 struct Session::Impl {
-  Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory);
+  Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory,
+       Buffer logits_memory);
 
-  // Evaluates ids at the current position, at most `batch` of them; the last one's logits go to
-  // `logits`, or every one's to all[ids][vocabulary]. top > 0: the `top` largest suffice.
-  Result<void> step(std::span<const int32_t> ids, float* all, size_t top);
-  // Evaluates any number of ids in batches; stops early, without an error, when cancelled.
+  // Evaluates ids at the current position, at most `batch` of them; `out` gets the logits of the
+  // last out.m. top > 0: the `top` largest of each suffice.
+  Result<void> step(std::span<const int32_t> ids, Rows out, size_t top);
+  // Evaluates any number of ids in batches; stops early, without an error, when cancelled. The
+  // logits of all go to all[ids][vocabulary], or, if that is null, those of the last to
+  // `logits(0)`.
   Result<void> evaluate(std::span<const int32_t> ids, float* all, size_t top);
   Result<Completion> generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                               const TextCallback& on_text);
@@ -40,7 +43,17 @@ struct Session::Impl {
   Buffer activation_memory;
   Activations activations;
   Ops ops;
-  std::vector<float> logits;     // [vocabulary], of the last token
+  // The logits of the last rows evaluated; evaluate() fills the first row only.
+  std::span<const float> logits(size_t row) const {
+    const size_t vocabulary = network.shape().vocabulary;
+    return {logit_memory.as<float>() + row * vocabulary, vocabulary};
+  }
+  Rows logit_rows(size_t m) const {
+    const size_t vocabulary = network.shape().vocabulary;
+    return {logit_memory.as<float>(), m, vocabulary, vocabulary};
+  }
+
+  Buffer logit_memory;           // [Lookup::kMostRows][vocabulary]
   std::vector<int32_t> tokens;   // in the cache
   std::optional<int32_t> unfed;  // sampled, but not yet evaluated
   std::atomic<bool> cancelled{false};

@@ -72,8 +72,8 @@ class Network {
 
   // Runs all layers: reads pass.ids, fills the cache, leaves the last hidden state in pass.a.x.
   virtual void forward(Pass& pass) const = 0;
-  // logits[r] = head(norm(x[r])) for the rows given; x is changed. top > 0 (one row only): it is
-  // enough that the `top` largest are exact (ops/head.h).
+  // logits[r] = head(norm(x[r])) for the rows given; x is changed. top > 0: it is enough that
+  // the `top` largest of each row are exact (ops/head.h).
   virtual void logits(Ops& ops, Rows x, Rows out, size_t top) const = 0;
 
   // Bytes of weights that one decoded token reads, without the head.

@@ -105,17 +105,24 @@ uint64_t OutputHead::decode_bytes() const {
 
 void Ops::screened_head(const OutputHead& head, Rows x, size_t top, Rows out) {
   matmul(x, {{&head.screen(), out}});
-  const float* x0 = x.row(0);
+  exact_head_rows_ = 0;
+  for (size_t t = 0; t < x.m; ++t) {
+    exact_head_rows_ += refine_head(head, x.row(t), top, {out.row(t), out.cols});
+  }
+}
+
+size_t Ops::refine_head(const OutputHead& head, const float* x, size_t top,
+                        std::span<float> logits) {
+  const PackedMatrix& exact = head.exact;
   double squares = 0;
-  for (size_t i = 0; i < x.cols; ++i) squares += static_cast<double>(x0[i]) * x0[i];
+  for (size_t i = 0; i < exact.k; ++i) squares += static_cast<double>(x[i]) * x[i];
   const auto unit = static_cast<float>(OutputHead::kSigmas * std::sqrt(squares));
   const float* errors = head.row_errors();
-  float* logits = out.row(0);
 
   // The top-th largest lower bound: no row whose upper bound is below it can be among the best.
   std::vector<TopBounds> parts(static_cast<size_t>(team_.size()), TopBounds(top));
   team_.run([&](int worker) {
-    const Range rows = split_range(out.cols, 1, worker, team_.size());
+    const Range rows = split_range(logits.size(), 1, worker, team_.size());
     TopBounds& mine = parts[static_cast<size_t>(worker)];
     for (size_t i = rows.begin; i < rows.end; ++i) mine.add(logits[i] - unit * errors[i]);
   });
@@ -124,20 +131,19 @@ void Ops::screened_head(const OutputHead& head, Rows x, size_t top, Rows out) {
     for (const float bound : part.values()) all.add(bound);
   }
   const float least = all.least();
-  const PackedMatrix& exact = head.exact;
   std::atomic<size_t> computed{0};
   team_.run([&](int worker) {
-    const Range rows = split_range(out.cols, 1, worker, team_.size());
+    const Range rows = split_range(logits.size(), 1, worker, team_.size());
     size_t count = 0;
     for (size_t i = rows.begin; i < rows.end; ++i) {
       if (logits[i] + unit * errors[i] < least) continue;
       ++count;
-      const MatmulArgs args{exact.at(i), x0, logits + i, out.stride, 1, exact.k, 1};
+      const MatmulArgs args{exact.at(i), x, &logits[i], logits.size(), 1, exact.k, 1};
       exact.kernel->fn.matmul(&args);
     }
     computed += count;
   });
-  exact_head_rows_ = computed;
+  return computed;
 }
 
 }  // namespace nibble

@@ -113,8 +113,8 @@ class Ops {
   void gated(Rows x, const PackedMatrix& gate, const PackedMatrix& up, Gate act, Rows up_rows,
              Rows y);
 
-  // out[0] = the head's logits of the one row x, those of the `top` largest exact (head.h), the
-  // rest approximate and below them.
+  // out[t] = the head's logits of row x[t], those of the `top` largest exact (head.h), the rest
+  // approximate and below them.
   void screened_head(const OutputHead& head, Rows x, size_t top, Rows out);
   // Rows that the last screened_head() computed exactly.
   size_t exact_head_rows() const { return exact_head_rows_; }
@@ -133,6 +133,8 @@ class Ops {
   // Runs fn(t) for every row: on the caller when `cost` (floats touched) is small, else shared.
   template <typename F>
   void each_row(size_t m, size_t cost, F&& fn);
+  // Makes one row of screened logits exact where it matters; returns how many that were.
+  size_t refine_head(const OutputHead& head, const float* x, size_t top, std::span<float> logits);
   // The activations in the form that the products' kernels take; quantises into scratch if needed.
   const void* quantize(Rows x);
 

@@ -92,6 +92,7 @@ Result<Sample> measure_decode(Session* session, const Model& model, const Test& 
   options.sampling.temperature = 0;
   options.max_tokens = test.tokens;
   options.ignore_end = true;
+  options.lookup = false;  // random weights repeat themselves
   const CancelOnSignal cancel(*session);
   NIBBLE_TRY(const Completion completion, session->complete("A", options));
   const Stats& stats = completion.stats;

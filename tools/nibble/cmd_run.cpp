@@ -32,6 +32,7 @@ struct RunChoice {
   std::string system;
   bool raw = false;
   bool ignore_eos = false;
+  bool no_lookup = false;
   bool json = false;
   bool stats = false;
 };
@@ -41,6 +42,7 @@ GenerateOptions generate_options(const RunChoice& choice) {
   options.max_tokens = choice.max_tokens.value_or(-1);
   options.stop = choice.stop;
   options.ignore_end = choice.ignore_eos;
+  options.lookup = !choice.no_lookup;
   if (choice.json) options.logprobs = static_cast<int>(choice.logprobs.value_or(0));
   return options;
 }
@@ -154,6 +156,8 @@ void add_answer_options(CLI::App* app, RunChoice* choice) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_flag("--ignore-eos", choice->ignore_eos, "Go on when the model would end");
+  app->add_flag("--no-lookup", choice->no_lookup,
+                "Do not guess tokens from the text so far (slower where it repeats itself)");
   app->add_flag("--json", choice->json, "Print text, token ids, log-probabilities, statistics");
   add_whole(app, "--logprobs", &choice->logprobs, {0, 1000},
             "With --json: the N likeliest tokens of each step");

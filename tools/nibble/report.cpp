@@ -44,6 +44,8 @@ Json stats_json(const Completion& completion, const RunFacts& facts) {
           {"prompt_tokens", stats.prompt_tokens},
           {"cached_tokens", stats.cached_tokens},
           {"decode_tokens", stats.decode_tokens},
+          {"drafted_tokens", stats.drafted_tokens},
+          {"accepted_tokens", stats.accepted_tokens},
           {"prompt_tokens_per_s", number(rate(stats.prompt_tokens, stats.prompt_s))},
           {"decode_tokens_per_s", number(rate(stats.decode_tokens, stats.decode_s))},
           {"prompt_s", stats.prompt_s},
@@ -126,6 +128,11 @@ std::string stats_text(const Completion& completion, const RunFacts& facts) {
     out += *share > 100
                ? format(": from the caches, memory gives %.1f GB/s", *bandwidth)
                : format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
+  }
+  if (stats.drafted_tokens > 0) {
+    out += format("\nlookup   %lld of %lld guessed tokens were right",
+                  static_cast<long long>(stats.accepted_tokens),
+                  static_cast<long long>(stats.drafted_tokens));
   }
   if (stats.head_rows > 0) {
     out += format("\nhead     screened, %.0f rows a token computed exactly", stats.head_rows);

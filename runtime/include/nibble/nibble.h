@@ -128,6 +128,9 @@ struct GenerateOptions {
   std::vector<std::string> stop;  // generation ends before the first of these
   bool ignore_end = false;        // go on after an end token (benchmarks)
   int logprobs = -1;              // >= 0: Step records with that many alternatives
+  // Evaluate guesses, taken from what was said before, along with each token: faster where text
+  // repeats itself (quotes, edits), and the same answer always.
+  bool lookup = true;
 };
 
 enum class StopReason { kEndOfTurn, kStopString, kMaxTokens, kContextFull, kCancelled };
@@ -143,6 +146,8 @@ struct Stats {
   int64_t prompt_tokens = 0;  // evaluated now (without those found in the cache)
   int64_t cached_tokens = 0;
   int64_t decode_tokens = 0;
+  int64_t drafted_tokens = 0;   // guessed by lookup
+  int64_t accepted_tokens = 0;  // of those, came true
   double prompt_s = 0;
   double decode_s = 0;
   double first_token_s = 0;        // from the call to the first token
