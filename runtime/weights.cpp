@@ -17,6 +17,9 @@ std::string shape_text(const std::vector<uint64_t>& dims) {
   return text + "]";
 }
 
+// Source pages are given back after so many bytes: far more than a system call costs.
+constexpr size_t kReleaseBytes = 8 << 20;
+
 // A shape without trailing ones: writers differ in whether they keep them.
 std::vector<uint64_t> trimmed(std::vector<uint64_t> dims) {
   while (dims.size() > 1 && dims.back() == 1) dims.pop_back();
@@ -95,7 +98,6 @@ Result<Buffer> WeightLoader::pack(ThreadTeam& team, const WeightProgress& progre
   NIBBLE_TRY(Buffer buffer, Buffer::allocate(std::max<size_t>(packed_bytes_, 1), "packed weights"));
   for (const Pending& pending : pending_) {
     NIBBLE_TRY_VOID(pack_one(pending, buffer.as(), team));
-    file_.release_pages(*pending.tensor);
     const double done = static_cast<double>(pending.offset + pending.out->bytes());
     if (progress && !progress(done / static_cast<double>(packed_bytes_))) {
       return Error{ErrorCode::kInterrupted, "loading was interrupted"};
@@ -109,15 +111,19 @@ Result<void> WeightLoader::pack_one(const Pending& pending, uint8_t* base, Threa
   uint8_t* destination = base + pending.offset;
   const size_t source_row_bytes = row_bytes(matrix.format, matrix.k);
   const size_t tile = matrix.kernel->tile_n;
+  // Packed and source bytes are both resident for one slice a thread at a time.
+  const size_t slice = std::max<size_t>(1, kReleaseBytes / (tile * source_row_bytes)) * tile;
   std::atomic<uint64_t> bad{UINT64_MAX};  // row << 32 | block of the first scale not finite
   team.run([&](int worker) {
     const Range rows = split_range(matrix.n, tile, worker, team.size());
-    if (rows.empty()) return;
-    const PackResult result = pack_rows(
-        matrix.format, matrix.kernel->layout, pending.tensor->data + rows.begin * source_row_bytes,
-        rows.end - rows.begin, matrix.k, destination + rows.begin / tile * matrix.tile_bytes);
-    if (!result.finite) {
-      const uint64_t mine = (rows.begin + result.row) << 32 | result.block;
+    for (size_t first = rows.begin; first < rows.end; first += slice) {
+      const size_t count = std::min(slice, rows.end - first);
+      const uint8_t* source = pending.tensor->data + first * source_row_bytes;
+      const PackResult result = pack_rows(matrix.format, matrix.kernel->layout, source, count,
+                                          matrix.k, destination + first / tile * matrix.tile_bytes);
+      file_.release_pages(source, count * source_row_bytes);
+      if (result.finite) continue;
+      const uint64_t mine = (first + result.row) << 32 | result.block;
       uint64_t seen = bad.load();
       while (mine < seen && !bad.compare_exchange_weak(seen, mine)) {
       }
