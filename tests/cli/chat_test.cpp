@@ -69,6 +69,7 @@ TEST(Chat, CtrlCTwiceWithTimeBetweenStays) {
   }
   terminal.type("/help\r");
   EXPECT_TRUE(terminal.expect("/system"));
+  EXPECT_TRUE(terminal.expect("> "));
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.exit_code(), 0);
 }
@@ -95,6 +96,7 @@ TEST(Chat, StopAndContinueKeepsTheTerminalRight) {
   kill(terminal.child(), SIGCONT);
   terminal.type("/help\r");
   EXPECT_TRUE(terminal.expect("/system"));
+  EXPECT_TRUE(terminal.expect("> "));
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.exit_code(), 0);
 }
@@ -119,6 +121,7 @@ TEST(Chat, Commands) {
   say("/clear", "New conversation");
   say("Hi", "\r\n\r\n");
   say("/stats", "tokens/s");
+  EXPECT_TRUE(terminal.expect("> "));
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.exit_code(), 0);
 }
@@ -143,6 +146,7 @@ TEST(Chat, MessagesOfSeveralLines) {
   EXPECT_NE(one, continued);
   EXPECT_EQ(continued, block);
   EXPECT_EQ(block, long_block);  // the form trims the last newline
+  EXPECT_TRUE(terminal.expect("> "));
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.exit_code(), 0);
 }

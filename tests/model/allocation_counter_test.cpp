@@ -11,6 +11,10 @@ void* operator new(size_t size) {
   if (void* p = std::malloc(size)) return p;
   throw std::bad_alloc();
 }
+// Not counted, but from where delete gives back: sanitizers check that the two belong together.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return std::malloc(size);
+}
 void operator delete(void* p) noexcept {
   std::free(p);
 }

@@ -115,6 +115,10 @@ struct PerplexityCase {
   double relative_bound;
 };
 
+void PrintTo(const PerplexityCase& c, std::ostream* out) {
+  *out << c.model << " ctx " << c.ctx;
+}
+
 class PerplexityTest : public testing::TestWithParam<PerplexityCase> {};
 
 TEST_P(PerplexityTest, EqualsTheRecord) {

@@ -11,7 +11,11 @@
 namespace nibble::jinja {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kLimitMs = 2000;  // every byte read is checked
+#else
 constexpr double kLimitMs = 100;
+#endif
 
 double processor_ms() {
   timespec time;

@@ -18,6 +18,10 @@ struct Known {
   uint64_t embedding, vocabulary, layers;
 };
 
+void PrintTo(const Known& known, std::ostream* out) {
+  *out << known.name;
+}
+
 class SynthShapes : public testing::TestWithParam<Known> {};
 
 // Sizes of the published models; the large ones would take too long here.
