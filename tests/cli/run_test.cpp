@@ -1,6 +1,8 @@
 // nibble run and bench as scripts see them: exact stdout, the JSON, streams that fail, signals.
+#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/cli/child.h"
 
@@ -244,6 +246,46 @@ TEST(Bench, TableAndLines) {
   const size_t end = out.find('\n');
   EXPECT_EQ(json::parse(out.substr(0, end))["test"], "pp8");
   EXPECT_EQ(json::parse(out.substr(end))["test"], "tg4");
+}
+
+TEST(Bench, RangesAreCountedOut) {
+  const std::vector<std::string> small = {"bench", kModel, "-n", "0", "-r", "1", "-t", "1"};
+  const auto tests = [&](const std::string& lengths) {
+    auto words = small;
+    words.insert(words.end(), {"-p", lengths, "--csv"});
+    const Outcome outcome = run(words);
+    std::istringstream lines(outcome.out);
+    std::string all;
+    for (std::string line; std::getline(lines, line);) all += line.substr(0, line.find(',')) + " ";
+    return outcome.code == 0 ? all : outcome.err;
+  };
+  EXPECT_EQ(tests("8-64*2"), "test pp8 pp16 pp32 pp64 ");
+  EXPECT_EQ(tests("4,8-15+4,20"), "test pp4 pp8 pp12 pp20 ");
+  EXPECT_NE(tests("8-16+0").find("'0' is not a whole number from 1"), std::string::npos);
+  EXPECT_NE(tests("8-16*1").find("'1' is not a whole number from 2"), std::string::npos);
+  EXPECT_NE(tests("16-8+1").find("'8' is not a whole number from 16"), std::string::npos);
+  EXPECT_NE(tests("1-2000+1").find("more than 1000 values"), std::string::npos);
+  EXPECT_NE(tests("8-").find("'8-' is not a whole number"), std::string::npos);
+}
+
+TEST(Bench, ComparesWithAnEarlierRecord) {
+  const std::string path = testing::TempDir() + "nibble_bench_before.jsonl";
+  const auto compare = [&](const std::string& record) {
+    std::ofstream(path) << record;
+    return run({"bench", kModel, "-p", "8", "-n", "4", "-r", "1", "-t", "1", "--markdown",
+                "--compare", path});
+  };
+  const Outcome known = compare(R"({"test": "pp8", "threads": 1, "tokens_per_s": 0.5})");
+  EXPECT_NE(known.out.find("| before | ratio |"), std::string::npos) << known.out << known.err;
+  EXPECT_NE(known.out.find("| 0.50 |"), std::string::npos) << known.out;
+  const Outcome other = compare(R"({"test": "pp8", "threads": 2, "tokens_per_s": 0.5})");
+  EXPECT_EQ(other.code, 0) << other.err;
+  EXPECT_EQ(other.out.find("ratio"), std::string::npos) << "other threads do not compare";
+  const Outcome bad = compare(R"({"test": "pp8", "threads": 1, "tokens_per_s": 0})");
+  EXPECT_EQ(bad.code, 65);
+  EXPECT_NE(bad.err.find("line 1: not a row of nibble bench --jsonl"), std::string::npos);
+  std::remove(path.c_str());
+  EXPECT_EQ(run({"bench", kModel, "--compare", path}).code, 66);
 }
 
 }  // namespace

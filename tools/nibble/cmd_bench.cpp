@@ -13,16 +13,18 @@
 #include <utility>
 #include <vector>
 
+#include "tools/nibble/bench_rows.h"
 #include "tools/nibble/builtin_model.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
 #include "tools/nibble/numbers.h"
 #include "tools/nibble/report.h"
 #include "tools/nibble/signals.h"
-#include "tools/nibble/table.h"
 
 namespace nibble::cli {
 namespace {
+
+constexpr size_t kMostTests = 1000;  // values of one range
 
 struct BenchChoice {
   std::string model;
@@ -32,8 +34,11 @@ struct BenchChoice {
   std::vector<int64_t> threads = {0};
   std::optional<int64_t> runs;
   MachineChoice machine;
+  std::string compare;
   bool json = false;
   bool jsonl = false;
+  bool markdown = false;
+  bool csv = false;
 };
 
 struct Test {
@@ -47,18 +52,9 @@ struct Test {
   }
 };
 
-struct Row {
-  std::string test;
-  int threads = 0;
-  double tokens_per_s = 0;
-  double stddev = 0;
-  std::optional<double> gb_per_s;
-  std::optional<double> percent_of_limit;
-};
-
 struct Sample {
   double tokens_per_s = 0;
-  double gb_per_s = 0;  // decode only
+  double bytes_per_token = 0;  // decode only
 };
 
 // The same tokens for every run and machine, of the whole vocabulary.
@@ -101,18 +97,18 @@ Result<Sample> measure_decode(Session* session, const Model& model, const Test& 
   }
   Sample sample;
   sample.tokens_per_s = static_cast<double>(stats.decode_tokens) / stats.decode_s;
-  sample.gb_per_s = 1e-9 * sample.tokens_per_s * static_cast<double>(stats.decode_bytes);
+  sample.bytes_per_token = static_cast<double>(stats.decode_bytes);
   return sample;
 }
 
-Row summarise(const Test& test, const std::vector<Sample>& samples) {
-  Row row;
+BenchRow summarise(const Test& test, const std::vector<Sample>& samples) {
+  BenchRow row;
   row.test = test.name();
   const auto count = static_cast<double>(samples.size());
-  double gb_per_s = 0;
+  double bytes_per_token = 0;
   for (const Sample& sample : samples) {
     row.tokens_per_s += sample.tokens_per_s / count;
-    gb_per_s += sample.gb_per_s / count;
+    bytes_per_token += sample.bytes_per_token / count;
   }
   double squares = 0;
   for (const Sample& sample : samples) {
@@ -120,12 +116,13 @@ Row summarise(const Test& test, const std::vector<Sample>& samples) {
   }
   if (samples.size() > 1) row.stddev = std::sqrt(squares / (count - 1));
   if (!test.decode) return row;
-  row.gb_per_s = gb_per_s;
+  row.bytes_per_token = bytes_per_token;
+  row.gb_per_s = 1e-9 * row.tokens_per_s * bytes_per_token;
   return row;
 }
 
 // One warm-up and then the runs.
-Result<Row> run_test(const LoadedModel& loaded, const BenchChoice& choice, const Test& test) {
+Result<BenchRow> run_test(const LoadedModel& loaded, const BenchChoice& choice, const Test& test) {
   constexpr int64_t kPromptRoom = 16;  // decoding needs something to go on from
   SessionOptions options = choice.machine.session_options();
   options.context = test.depth + test.tokens + kPromptRoom;
@@ -138,40 +135,13 @@ Result<Row> run_test(const LoadedModel& loaded, const BenchChoice& choice, const
     if (signal_exit_code() != 0) return Error{ErrorCode::kInterrupted, "interrupted"};
     if (i >= 0) samples.push_back(sample);
   }
-  Row row = summarise(test, samples);
+  BenchRow row = summarise(test, samples);
+  row.model = loaded.model->name();
   row.threads = loaded.engine->threads();
   // Measured for each test anew: on a shared machine the limit changes within minutes.
   const auto limit = test.decode ? measure_bandwidth_gb_per_s(row.threads) : std::nullopt;
   if (limit) row.percent_of_limit = 100 * *row.gb_per_s / *limit;
   return row;
-}
-
-nlohmann::ordered_json row_json(const Row& row) {
-  nlohmann::ordered_json json = {
-      {"test", row.test},    {"tokens_per_s", row.tokens_per_s}, {"stddev", row.stddev},
-      {"gb_per_s", nullptr}, {"percent_of_limit", nullptr},      {"threads", row.threads}};
-  if (row.gb_per_s) json["gb_per_s"] = *row.gb_per_s;
-  if (row.percent_of_limit) json["percent_of_limit"] = *row.percent_of_limit;
-  return json;
-}
-
-std::string fixed(std::optional<double> value, int digits) {
-  if (!value) return "-";
-  char text[48];
-  std::snprintf(text, sizeof(text), "%.*f", digits, *value);
-  return text;
-}
-
-void print_table(const Model& model, const std::vector<Row>& rows) {
-  Table table({false, true, true, true, true, true});
-  table.add({"test", "threads", "tokens/s", "+-", "GB/s", "% of memory"});
-  for (const Row& row : rows) {
-    table.add({row.test, std::to_string(row.threads), fixed(row.tokens_per_s, 2),
-               fixed(row.stddev, 2), fixed(row.gb_per_s, 2), fixed(row.percent_of_limit, 0)});
-  }
-  std::printf("%s, %s, %s\n\n", model.name().c_str(), model.architecture().c_str(),
-              human_bytes(model.weight_bytes()).c_str());
-  table.print();
 }
 
 std::vector<Test> all_tests(const BenchChoice& choice) {
@@ -187,9 +157,13 @@ std::vector<Test> all_tests(const BenchChoice& choice) {
   return tests;
 }
 
-Result<std::vector<Row>> run_all(const BenchChoice& choice, const std::string& path,
-                                 std::shared_ptr<Model>* model) {
-  std::vector<Row> rows;
+Result<std::vector<BenchRow>> run_all(const BenchChoice& choice, const std::string& path,
+                                      std::shared_ptr<Model>* model) {
+  OldRows old;
+  if (!choice.compare.empty()) {
+    NIBBLE_TRY(old, OldRows::read(choice.compare));
+  }
+  std::vector<BenchRow> rows;
   for (const int64_t threads : choice.threads) {
     EngineOptions engine;
     engine.threads = static_cast<int>(threads);
@@ -202,6 +176,7 @@ Result<std::vector<Row>> run_all(const BenchChoice& choice, const std::string& p
       auto row = run_test(loaded, choice, test);
       if (isatty(STDERR_FILENO) == 1) std::fputs("\r\033[K", stderr);
       if (!row) return row.error();
+      row->old_tokens_per_s = old.find(*row);
       if (choice.jsonl) std::printf("%s\n", row_json(*row).dump().c_str());
       std::fflush(stdout);
       rows.push_back(*std::move(row));
@@ -225,15 +200,47 @@ int bench(const BenchChoice& choice) {
   }
   if (choice.json) {
     nlohmann::ordered_json json = {{"rows", nlohmann::ordered_json::array()}};
-    for (const Row& row : *rows) json["rows"].push_back(row_json(row));
+    for (const BenchRow& row : *rows) json["rows"].push_back(row_json(row));
     std::printf("%s\n", json.dump().c_str());
+  } else if (choice.csv || choice.markdown) {
+    print_rows(*rows, choice.csv ? RowForm::kCsv : RowForm::kMarkdown);
   } else if (!choice.jsonl) {
-    print_table(*model, *rows);
+    std::printf("%s, %s, %s\n\n", model->name().c_str(), model->architecture().c_str(),
+                human_bytes(model->weight_bytes()).c_str());
+    print_rows(*rows, RowForm::kTable);
   }
   return 0;
 }
 
-// A list of whole numbers with commas between, each in `range`.
+// "512", "128-512+128" (128, 256, 384, 512) or "8-64*2" (8, 16, 32, 64).
+Result<void> read_range(const std::string& name, const std::string& text, WholeRange range,
+                        std::vector<int64_t>* out) {
+  const size_t dash = text.find('-', 1);
+  const size_t sign = text.find_first_of("+*", dash == std::string::npos ? 0 : dash);
+  if (dash == std::string::npos || sign == std::string::npos) {
+    NIBBLE_TRY(const int64_t value, parse_whole(name, text, range));
+    out->push_back(value);
+    return {};
+  }
+  const bool multiply = text[sign] == '*';
+  NIBBLE_TRY(int64_t value, parse_whole(name, text.substr(0, dash), {multiply ? 1 : 0, range.max}));
+  NIBBLE_TRY(const int64_t last,
+             parse_whole(name, text.substr(dash + 1, sign - dash - 1), {value, range.max}));
+  NIBBLE_TRY(const int64_t step,
+             parse_whole(name, text.substr(sign + 1), {multiply ? 2 : 1, range.max}));
+  for (; value <= last; value = multiply ? value * step : value + step) {
+    if (out->size() == kMostTests) {
+      return Error{ErrorCode::kUsage, name + ": '" + text +
+                                          "' and what is before it are more than " +
+                                          std::to_string(kMostTests) + " values"};
+    }
+    NIBBLE_TRY(const int64_t checked, parse_whole(name, std::to_string(value), range));
+    out->push_back(checked);
+  }
+  return {};
+}
+
+// A list of whole numbers and ranges with commas between, each in `range`.
 void add_list(CLI::App* app, const std::string& names, std::vector<int64_t>* out, WholeRange range,
               const std::string& description) {
   const std::string shown =
@@ -241,9 +248,8 @@ void add_list(CLI::App* app, const std::string& names, std::vector<int64_t>* out
   const CLI::callback_t read = [out, range, shown](const CLI::results_t& results) {
     out->clear();
     for (const std::string& text : results) {
-      const auto value = parse_whole(shown, text, range);
-      if (!value) throw CLI::ValidationError(value.error().message);
-      out->push_back(*value);
+      const auto added = read_range(shown, text, range, out);
+      if (!added) throw CLI::ValidationError(added.error().message);
     }
     return true;
   };
@@ -272,12 +278,23 @@ void add_bench(CLI::App& app, int* exit_code) {
            "Threads (default: the performance cores)");
   add_whole(command, "-r,--runs", &choice->runs, {1, 1000}, "Runs of each test (default 5)");
   auto* json = command->add_flag("--json", choice->json, "Print {\"rows\": [...]}");
-  command->add_flag("--jsonl", choice->jsonl, "Print a JSON object a line, each when it is known")
-      ->excludes(json);
+  auto* lines = command->add_flag("--jsonl", choice->jsonl,
+                                  "Print a JSON object a line, each when it is known");
+  auto* markdown = command->add_flag("--markdown", choice->markdown, "Print a Markdown table");
+  auto* csv = command->add_flag("--csv", choice->csv, "Print comma-separated values");
+  lines->excludes(json);
+  markdown->excludes(json)->excludes(lines);
+  csv->excludes(json)->excludes(lines)->excludes(markdown);
+  command
+      ->add_option("--compare", choice->compare,
+                   "An earlier --jsonl: show its tokens/s and the ratio to it")
+      ->type_name("FILE");
   choice->machine.add_options(command);
   command->footer(R"(Examples:
   nibble bench gemma-3-1b-it-q4_0.gguf
-  nibble bench gemma-3-1b-it-q4_0.gguf -p 128,512 -n 64 -d 0,2048 -t 1,2 --json)");
+  nibble bench gemma-3-1b-it-q4_0.gguf -p 8-64*2,512 -n 64 -d 0,2048 -t 1,2
+  nibble bench gemma-3-1b-it-q4_0.gguf --jsonl > before.jsonl
+  nibble bench gemma-3-1b-it-q4_0.gguf --compare before.jsonl)");
   command->callback([choice, exit_code] { *exit_code = bench(*choice); });
 }
 

@@ -24,4 +24,25 @@ void Table::print() const {
   }
 }
 
+void Table::print_markdown() const {
+  for (size_t n = 0; n < rows_.size(); ++n) {
+    for (const std::string& cell : rows_[n]) std::printf("| %s ", cell.c_str());
+    std::puts("|");
+    if (n != 0) continue;
+    for (const bool right : right_) std::fputs(right ? "|---:" : "|---", stdout);
+    std::puts("|");
+  }
+}
+
+void Table::print_csv() const {
+  for (const auto& row : rows_) {
+    const char* between = "";
+    for (const std::string& cell : row) {
+      std::printf("%s%s", between, cell.c_str());
+      between = ",";
+    }
+    std::puts("");
+  }
+}
+
 }  // namespace nibble::cli
