@@ -26,7 +26,7 @@ closing_line() {
 # What threads share, in half the time of the whole suite: the team, and models on it.
 test_threads() {
   install_for_preset tsan && build_preset tsan machine_tests model_tests &&
-    test_preset tsan -R '^(machine|model)/'
+    test_preset tsan -R '^(machine|model)/' -E PerplexityTest
 }
 
 run_ci() {
@@ -37,7 +37,8 @@ run_ci() {
   step test tools/dev test
   # GCC's warnings are errors in every build; so are clang's in this one.
   step clang tools/dev build clang
-  step sanitizers tools/dev test asan-ubsan
+  # Perplexities take minutes there and run nothing that the other tests of models do not.
+  step sanitizers tools/dev test asan-ubsan -E PerplexityTest
   step threads test_threads
   # tools/dev lint takes longer than all of this and is left to the developer.
   # The ARM cross builds and their emulated tests come here.

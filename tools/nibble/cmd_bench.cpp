@@ -285,9 +285,7 @@ void add_bench(CLI::App& app, int* exit_code) {
   lines->excludes(json);
   markdown->excludes(json)->excludes(lines);
   csv->excludes(json)->excludes(lines)->excludes(markdown);
-  command
-      ->add_option("--compare", choice->compare,
-                   "An earlier --jsonl: show its tokens/s and the ratio to it")
+  command->add_option("--compare", choice->compare, "An earlier --jsonl to show beside this")
       ->type_name("FILE");
   choice->machine.add_options(command);
   command->footer(R"(Examples:

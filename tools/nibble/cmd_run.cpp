@@ -156,8 +156,7 @@ void add_answer_options(CLI::App* app, RunChoice* choice) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_flag("--ignore-eos", choice->ignore_eos, "Go on when the model would end");
-  app->add_flag("--no-lookup", choice->no_lookup,
-                "Do not guess tokens from the text so far (slower where it repeats itself)");
+  app->add_flag("--no-lookup", choice->no_lookup, "Do not guess tokens from the text so far");
   app->add_flag("--json", choice->json, "Print text, token ids, log-probabilities, statistics");
   add_whole(app, "--logprobs", &choice->logprobs, {0, 1000},
             "With --json: the N likeliest tokens of each step");
