@@ -99,10 +99,10 @@ class TextSink {
 // The rows of one decoding pass: a token, and a guess of those that follow it.
 class Draft {
  public:
-  void start(int32_t token, std::span<const int32_t> guess) {
+  // At most `most` rows in all.
+  void start(int32_t token, const Lookup& lookup, size_t most) {
     rows_[0] = token;
-    std::copy(guess.begin(), guess.end(), rows_.begin() + 1);
-    size_ = guess.size();
+    size_ = lookup.draft(std::span(rows_).subspan(1, most - 1));
     right_ = 0;
   }
   std::span<const int32_t> rows() const { return std::span(rows_).first(size_ + 1); }
@@ -187,7 +187,7 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
       const int64_t rows =
           std::min({static_cast<int64_t>(Lookup::kMostRows), batch, context - position(),
                     most - static_cast<int64_t>(done.tokens.size())});
-      draft.start(*unfed, lookup.draft(static_cast<size_t>(rows - 1)));
+      draft.start(*unfed, lookup, static_cast<size_t>(rows));
       done.stats.drafted_tokens += static_cast<int64_t>(draft.size());
       cache_bytes += cache.read_bytes(position());
       NIBBLE_TRY_VOID(step(draft.rows(), logit_rows(draft.rows().size()), top));

@@ -33,14 +33,18 @@ class Lookup {
     if (pause_ > 0) --pause_;
   }
 
-  // What may come next, at most `most` tokens; often nothing. Valid until the next accept().
-  std::span<const int32_t> draft(size_t most) const {
-    if (pause_ > 0 || said_.size() < kGram) return {};
+  // Fills `out` with what may come next and returns how many tokens that is; often none. Where the
+  // draft reaches the end of the text it goes on with itself: the text may be going in a circle.
+  size_t draft(std::span<int32_t> out) const {
+    if (pause_ > 0 || said_.size() < kGram) return 0;
     const size_t next = slots_[slot()];
     if (next == 0 || !std::equal(said_.end() - kGram, said_.end(), said_.begin() + at(next))) {
-      return {};
+      return 0;
     }
-    return std::span(said_).subspan(next, std::min({most, length_, said_.size() - next}));
+    const size_t count = std::min(out.size(), length_);
+    const size_t circle = said_.size() - next;
+    for (size_t i = 0; i < count; ++i) out[i] = said_[next + i % circle];
+    return count;
   }
 
   // How many of the drafted tokens came true.
