@@ -191,7 +191,7 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
       done.stats.drafted_tokens += static_cast<int64_t>(draft.size());
       cache_bytes += cache.read_bytes(position());
       NIBBLE_TRY_VOID(step(draft.rows(), logit_rows(draft.rows().size()), top));
-      head_rows += ops.exact_head_rows();
+      if (top > 0) head_rows += ops.exact_head_rows();
       ++steps;
     }
     decoded += unfed.has_value();

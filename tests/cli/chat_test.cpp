@@ -183,6 +183,15 @@ TEST(Chat, WorksWithoutAPlaceForHistory) {
   EXPECT_EQ(terminal.exit_code(), 0);
 }
 
+TEST(Chat, CtrlDWhileItAnswersEndsTheChatAfterwards) {
+  Terminal terminal(chat({"-n", "1500", "--ignore-eos"}));
+  EXPECT_TRUE(terminal.expect("> "));
+  terminal.type("Tell me a story.\r");
+  EXPECT_TRUE(terminal.expect("there was"));
+  terminal.type(kCtrlD);
+  EXPECT_EQ(terminal.exit_code(), 0);
+}
+
 TEST(Chat, FullContextSaysWhatToDo) {
   Terminal terminal(chat({"-c", "48", "--ignore-eos"}));
   EXPECT_TRUE(terminal.expect("> "));

@@ -135,6 +135,8 @@ LineReader::LineReader(int fd_out) : impl_(std::make_unique<Impl>()) {
   el_set(impl.editor, EL_GETCFN, read_character);
   el_set(impl.editor, EL_PROMPT, Impl::prompt_of);
   el_set(impl.editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  // Ctrl-D typed while an answer is printed: the terminal hands it over as a NUL (Linux n_tty).
+  el_set(impl.editor, EL_BIND, "^@", "em-delete-or-list", nullptr);
   el_source(impl.editor, nullptr);
 }
 
