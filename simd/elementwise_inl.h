@@ -225,16 +225,9 @@ NIBBLE_KERNEL void to_q4_0(const ToQ4_0Args* a) {
       errors = errors + V::splat(NAN);
     }
     memcpy(block, &half, sizeof(half));
-    // (q[j] + 8) | (q[j + 16] + 8) << 4, eight at once: adding 8 to a value of -8 .. 7 flips bit 3.
-    uint64_t low[2];
-    uint64_t high[2];
-    memcpy(low, q, sizeof(low));
-    memcpy(high, q + NIBBLE_LANES, sizeof(high));
-    for (size_t j = 0; j < 2; ++j) {
-      constexpr uint64_t kNibble = 0x0f0f0f0f0f0f0f0f;
-      low[j] = ((low[j] & kNibble) | (high[j] & kNibble) << 4) ^ 0x8888888888888888;
+    for (size_t j = 0; j < NIBBLE_LANES; ++j) {
+      block[2 + j] = static_cast<uint8_t>((q[j] + 8) | (q[j + NIBBLE_LANES] + 8) << 4);
     }
-    memcpy(block + 2, low, sizeof(low));
   }
   *a->error_squares = reduce_add(errors);
 }
