@@ -26,7 +26,7 @@ closing_line() {
 # What threads share, in half the time of the whole suite: the team, and models on it.
 test_threads() {
   install_for_preset tsan && build_preset tsan machine_tests model_tests &&
-    test_preset tsan -R '^(machine|model)/' -E PerplexityTest
+    test_preset tsan -R '^(machine|model)/' -E 'PerplexityTest|^machine/cpu_'
 }
 
 run_ci() {
