@@ -23,7 +23,7 @@ closing_line() {
   grep -E '^[0-9]+% tests passed' "$1" || grep -v '^[[:space:]]*$' "$1" | tail -n 1
 }
 
-# What threads share, in half the time of the whole suite: the team, and models on it.
+# What threads share: the team, and models on it. The rest is not even built.
 test_threads() {
   install_for_preset tsan && build_preset tsan machine_tests model_tests &&
     test_preset tsan -R '^(machine|model)/' -E 'PerplexityTest|^machine/cpu_'
