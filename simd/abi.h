@@ -14,7 +14,14 @@
 namespace nibble {
 
 // Element formats of weights, in memory and in files. format.h has the table of their properties.
-enum class Format : uint8_t { kF32, kF16, kBF16, kQ8_0, kQ4_0, kCount };
+enum class Format : uint8_t {
+  // clang-format off
+  kF32, kF16, kBF16, kQ8_0, kQ4_0,
+  kQ4_1, kQ5_0, kQ5_1, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS, kIQ3_S, kIQ3_XXS,
+  kIQ2_XXS, kIQ2_XS, kIQ2_S, kTQ1_0, kTQ2_0, kMXFP4,
+  // clang-format on
+  kCount
+};
 
 // What a kernel computes. The comment names the member of KernelFn and the argument struct.
 enum class Op : uint8_t {
@@ -41,7 +48,7 @@ enum class Op : uint8_t {
 enum class Activation : uint8_t { kNone, kF32, kQ8 };
 
 // Arrangement of weight rows in memory; layout.h draws each.
-enum class Layout : uint8_t { kRowMajor, kRows8, kRows8Biased, kRows16Biased, kCount };
+enum class Layout : uint8_t { kRowMajor, kRows8, kRows8Biased, kRows16Biased, kRows16, kCount };
 
 // Weights per quantisation block, for weights and activations alike.
 #define NIBBLE_BLOCK 32
@@ -59,11 +66,18 @@ enum class Layout : uint8_t { kRowMajor, kRows8, kRows8Biased, kRows16Biased, kC
 //           border and hold ceil(n / tile_n) whole tiles (missing rows have zero scales).
 // x         Activation::kF32: float[m][k], contiguous. Activation::kQ8: consecutive panels.
 // y         not aliased with w, x; only rows < n are written.
-// k         multiple of NIBBLE_BLOCK for block formats; any k >= 1 for kF32, kF16, kBF16.
+// k         multiple of the format's block; any k >= 1 for kF32, kF16, kBF16.
 // m, n >= 1.
 //
 // Order of float additions, the same on every ISA and for every m and tile:
-//   block formats: acc = fma(float(isum_b), d_w[b] * d_x[b], acc) for b = 0 .. k/32-1
+//   block formats: acc = fma(float(isum_b), d_w[b] * d_x[b], acc) for b = 0 .. k/32-1, where isum
+//                  is the exact integer dot product of block b and d_w the (exact) scale;
+//     with a minimum m:               acc = fma(fma(float(isum), d_w, float(neg8) * (m / 8)), d_x,
+//                  acc), isum of codes
+//     with a scale a half (16 columns): acc = fma(halves, d_x, acc),
+//                  halves = fma(float(isum0), d_w0, float(isum1) * d_w1)
+//     with both:   halves = fma(float(neg64[1]), m1 / 64, fma(float(neg64[0]), m0 / 64, halves))
+//                  neg8 and neg64 are the panel's sums (layout.h)
 //   float formats: 16 partial sums (lane = k mod 16), acc = fma(w, x, acc), then the tree of
 //                  vec16_inl.h's reduce_add().
 typedef struct MatmulArgs {
@@ -140,9 +154,14 @@ typedef struct UnaryArgs {
 } UnaryArgs;
 
 // Stores one position's key and value of one kv head into slot (0 .. NIBBLE_KEY_BLOCK-1) of a
-// cache block. The weight format of the entry (kF16 or kF32) is the element format of the cache.
-//   k_block: [NIBBLE_KEY_BLOCK / 16][head_dim][16]  (16 keys side by side: lanes are keys)
-//   v_block: [NIBBLE_KEY_BLOCK][head_dim]
+// cache block. The format of the entry is that of the cache's numbers.
+//   kF16, kF32    k_block: [NIBBLE_KEY_BLOCK / 16][head_dim][16]  (16 keys side by side: lanes)
+//                 v_block: [NIBBLE_KEY_BLOCK][head_dim]
+//   kQ8_0, kQ4_0  head_dim is a multiple of NIBBLE_BLOCK. v_block: rows as in a file of that
+//   format.
+//                 k_block: [NIBBLE_KEY_BLOCK / 16][head_dim / 32] of {f16 scale[16 keys];
+//                 int8 q[32][16 keys], or nibbles uint8 q[16][16 keys], low: elements 0 .. 15}
+//                 q is rounded as in QuantizeArgs and ToQ4_0Args.
 typedef struct ToKvArgs {
   const float* k;
   const float* v;
@@ -155,7 +174,8 @@ typedef struct ToKvArgs {
 // Attention of `rows` query rows of one kv head against one block of keys, merged into the rows'
 // running state. For row r with keys begin[r] <= j < end[r] (empty: the row is skipped):
 //   s_j = softcap(dot(q_r, k_j))     dot: one chain of fma over d = 0 .. head_dim-1
-//   m' = max s_j;  p_j = exp(s_j - m');  l' = sum p_j (16 lanes, lane = j mod 16, reduce_add);
+//   m' = max s_j;  p_j = exp(max(-64, s_j - m'));  l' = sum p_j (16 lanes, lane = j mod 16,
+//   reduce_add; lanes of the first and last 16 outside the range count e^-64);
 //   o' = chain of fma(p_j, v_j, o') over j in order
 // and (max, sum, out) = merge((max, sum, out), (m', l', o')) as in AttendMergeArgs.
 // Start a row with max = -inf, sum = 0, out = 0. q is already scaled. Out is not normalised:

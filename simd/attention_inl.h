@@ -7,6 +7,7 @@
 #pragma once
 
 #include "simd/elementwise_inl.h"
+#include "simd/kv_block_inl.h"
 #include "simd/math_inl.h"
 #include "simd/vec16_inl.h"
 
@@ -25,18 +26,23 @@ struct AttendRow {
 };
 
 // Scores of G groups of 16 keys for R rows.
-template <class V, class E, size_t R, size_t G>
-NIBBLE_KERNEL void score_groups(AttendRow* rows, const E* keys, size_t head_dim, size_t group) {
-  const size_t group_size = head_dim * NIBBLE_LANES;
-  const E* from = keys + group * group_size;
+template <class V, class K, size_t R, size_t G>
+NIBBLE_KERNEL void score_groups(AttendRow* rows, const void* keys, size_t head_dim, size_t group) {
   V sums[R][G];
   unroll<R>([&](auto r) { unroll<G>([&](size_t g) { sums[r][g] = V::splat(0.0f); }); });
-  for (size_t d = 0; d < head_dim; ++d, from += NIBBLE_LANES) {
-    V key[G];
-    unroll<G>([&](size_t g) { key[g] = V::load(from + g * group_size); });
-    unroll<R>([&](auto r) {
-      const V q = V::splat(rows[r].q[d]);
-      unroll<G>([&](size_t g) { sums[r][g] = fma(q, key[g], sums[r][g]); });
+  const size_t n = K::kHalves == 1 ? head_dim : NIBBLE_LANES;
+  for (size_t d = 0; d < head_dim; d += K::kHalves * n) {
+    typename K::Keys from[G];
+    unroll<G>([&](size_t g) { from[g].seek(keys, head_dim, group + g, d); });
+    unroll<K::kHalves>([&](auto half) {
+      for (size_t i = 0; i < n; ++i) {
+        V key[G];
+        unroll<G>([&](size_t g) { key[g] = from[g].load(half, i); });
+        unroll<R>([&](auto r) {
+          const V q = V::splat(rows[r].q[d + half * n + i]);
+          unroll<G>([&](size_t g) { sums[r][g] = fma(q, key[g], sums[r][g]); });
+        });
+      }
     });
   }
   unroll<R>([&](auto r) {
@@ -77,9 +83,12 @@ NIBBLE_KERNEL void softmax_row(AttendRow* row, float softcap) {
   for (size_t j = first; j < last; j += NIBBLE_LANES) best = max(V::load(s + j), best);
   const float block_max = reduce_max(best);
   const V shift = V::splat(block_max);
+  // e^-64 is nothing beside the largest weight, 1; smaller ones would become subnormal, and sums
+  // with those take many times as long (measured: a block 25 times).
+  const V least = V::splat(-64.0f);
   V sums = V::splat(0.0f);
   for (size_t j = first; j < last; j += NIBBLE_LANES) {
-    const V p = exp(V::load(s + j) - shift);
+    const V p = exp(max(least, V::load(s + j) - shift));
     p.store(s + j);
     sums = sums + p;
   }
@@ -96,19 +105,17 @@ struct KeyRange {
 };
 
 // Columns [d, d + n) of out for R rows: C whole vectors, or one partial (n < 16).
-template <class V, class E, size_t R, size_t C, bool kWhole>
-NIBBLE_KERNEL void add_values(AttendRow* rows, const E* values, size_t head_dim, size_t d, size_t n,
-                              KeyRange common) {
-  const auto load = [&](const auto* p) {
-    if constexpr (kWhole) {
-      return V::load(p);
-    } else {
-      return V::load_n(p, n);
-    }
-  };
+template <class V, class K, size_t R, size_t C, bool kWhole>
+NIBBLE_KERNEL void add_values(AttendRow* rows, const void* values, size_t head_dim, size_t d,
+                              size_t n, KeyRange common) {
   const auto load_values = [&](size_t j, V* value) {
-    const E* from = values + j * head_dim + d;
-    unroll<C>([&](size_t c) { value[c] = load(from + c * NIBBLE_LANES); });
+    unroll<C>([&](size_t c) {
+      if constexpr (kWhole) {
+        value[c] = K::value(values, head_dim, j, d + c * NIBBLE_LANES);
+      } else {
+        value[c] = K::value_n(values, head_dim, j, d, n);
+      }
+    });
   };
   // Keys that only some rows see come before and after the common ones, row by row.
   V sums[R][C];
@@ -140,22 +147,22 @@ NIBBLE_KERNEL void add_values(AttendRow* rows, const E* values, size_t head_dim,
     const V keep = V::splat(rows[r].keep), take = V::splat(rows[r].take);
     for (size_t c = 0; c < C; ++c) {
       float* out = rows[r].out + d + c * NIBBLE_LANES;
-      const V merged = fma(load(out), keep, sums[r][c] * take);
+      const V add = sums[r][c] * take;
       if constexpr (kWhole) {
-        merged.store(out);
+        fma(V::load(out), keep, add).store(out);
       } else {
-        merged.store_n(out, n);
+        fma(V::load_n(out, n), keep, add).store_n(out, n);
       }
     }
   }
 }
 
-template <class V, class E, size_t R>
+template <class V, class K, size_t R>
 inline void attend_rows(const AttendArgs* a, AttendRow* rows) {
   // As many accumulators as the registers hold.
   constexpr size_t kWide = V::kTile / R < 4 ? V::kTile / R : 4;
-  const E* keys = static_cast<const E*>(a->k_block);
-  const E* values = static_cast<const E*>(a->v_block);
+  const void* keys = a->k_block;
+  const void* values = a->v_block;
   size_t first = NIBBLE_KEY_BLOCK, last = 0;
   KeyRange common = {0, NIBBLE_KEY_BLOCK};
   for (size_t r = 0; r < R; ++r) {
@@ -169,25 +176,25 @@ inline void attend_rows(const AttendArgs* a, AttendRow* rows) {
   size_t group = first / NIBBLE_LANES;
   const size_t groups = (last + NIBBLE_LANES - 1) / NIBBLE_LANES;
   for (; group + kWide <= groups; group += kWide) {
-    score_groups<V, E, R, kWide>(rows, keys, a->head_dim, group);
+    score_groups<V, K, R, kWide>(rows, keys, a->head_dim, group);
   }
-  for (; group < groups; ++group) score_groups<V, E, R, 1>(rows, keys, a->head_dim, group);
+  for (; group < groups; ++group) score_groups<V, K, R, 1>(rows, keys, a->head_dim, group);
 
   for (size_t r = 0; r < R; ++r) softmax_row<V>(&rows[r], a->softcap);
 
   size_t d = 0;
   for (; d + kWide * NIBBLE_LANES <= a->head_dim; d += kWide * NIBBLE_LANES) {
-    add_values<V, E, R, kWide, true>(rows, values, a->head_dim, d, 0, common);
+    add_values<V, K, R, kWide, true>(rows, values, a->head_dim, d, 0, common);
   }
   for (; d + NIBBLE_LANES <= a->head_dim; d += NIBBLE_LANES) {
-    add_values<V, E, R, 1, true>(rows, values, a->head_dim, d, 0, common);
+    add_values<V, K, R, 1, true>(rows, values, a->head_dim, d, 0, common);
   }
   if (d < a->head_dim) {
-    add_values<V, E, R, 1, false>(rows, values, a->head_dim, d, a->head_dim - d, common);
+    add_values<V, K, R, 1, false>(rows, values, a->head_dim, d, a->head_dim - d, common);
   }
 }
 
-template <class V, class E>
+template <class V, class K>
 void attend(const AttendArgs* a) {
   constexpr size_t kRows = V::kTile >= 16 ? 8 : 4;
   AttendRow rows[kRows];
@@ -206,11 +213,11 @@ void attend(const AttendArgs* a) {
     }
     AttendRow* row = rows;
     if constexpr (kRows == 8) {
-      if (count == 8) attend_rows<V, E, 8>(a, row), row += 8, count = 0;
+      if (count == 8) attend_rows<V, K, 8>(a, row), row += 8, count = 0;
     }
-    if (count >= 4) attend_rows<V, E, 4>(a, row), row += 4, count -= 4;
-    if (count >= 2) attend_rows<V, E, 2>(a, row), row += 2, count -= 2;
-    if (count >= 1) attend_rows<V, E, 1>(a, row);
+    if (count >= 4) attend_rows<V, K, 4>(a, row), row += 4, count -= 4;
+    if (count >= 2) attend_rows<V, K, 2>(a, row), row += 2, count -= 2;
+    if (count >= 1) attend_rows<V, K, 1>(a, row);
   }
 }
 
@@ -227,50 +234,31 @@ NIBBLE_KERNEL void attend_merge(const AttendMergeArgs* a) {
       a->out, a->other_out);
 }
 
-template <class V, class E>
+template <class V, class K>
 NIBBLE_KERNEL void to_kv(const ToKvArgs* a) {
-  E* keys = static_cast<E*>(a->k_block) + a->slot / NIBBLE_LANES * a->head_dim * NIBBLE_LANES +
-            a->slot % NIBBLE_LANES;
-  E* values = static_cast<E*>(a->v_block) + a->slot * a->head_dim;
-  for (size_t d = 0; d < a->head_dim; d += NIBBLE_LANES) {
-    const size_t n = a->head_dim - d < NIBBLE_LANES ? a->head_dim - d : NIBBLE_LANES;
-    E key[NIBBLE_LANES];
-    V::load_n(a->k + d, n).store(key);
-    for (size_t i = 0; i < n; ++i) keys[(d + i) * NIBBLE_LANES] = key[i];
-    V::load_n(a->v + d, n).store_n(values + d, n);
-  }
+  K::put(a);
+}
+
+template <class V, class K>
+constexpr KernelEntry to_kv_entry(Format format, const char* name) {
+  return {Op::kToKv, format, Activation::kNone, Layout::kRowMajor, 1, {.to_kv = to_kv<V, K>}, name};
+}
+template <class V, class K>
+constexpr KernelEntry attend_entry(Format format, const char* name) {
+  return {Op::kAttend, format, Activation::kNone, Layout::kRowMajor, 1, {.attend = attend<V, K>},
+          name};
 }
 
 template <class V>
 constexpr KernelEntry kAttention[] = {
-    {Op::kToKv,
-     Format::kF16,
-     Activation::kNone,
-     Layout::kRowMajor,
-     1,
-     {.to_kv = to_kv<V, F16>},
-     "to_kv_f16"},
-    {Op::kToKv,
-     Format::kF32,
-     Activation::kNone,
-     Layout::kRowMajor,
-     1,
-     {.to_kv = to_kv<V, float>},
-     "to_kv_f32"},
-    {Op::kAttend,
-     Format::kF16,
-     Activation::kNone,
-     Layout::kRowMajor,
-     1,
-     {.attend = attend<V, F16>},
-     "attend_f16"},
-    {Op::kAttend,
-     Format::kF32,
-     Activation::kNone,
-     Layout::kRowMajor,
-     1,
-     {.attend = attend<V, float>},
-     "attend_f32"},
+    to_kv_entry<V, PlainKv<V, F16>>(Format::kF16, "to_kv_f16"),
+    to_kv_entry<V, PlainKv<V, float>>(Format::kF32, "to_kv_f32"),
+    to_kv_entry<V, Q8Kv<V>>(Format::kQ8_0, "to_kv_q8_0"),
+    to_kv_entry<V, Q4Kv<V>>(Format::kQ4_0, "to_kv_q4_0"),
+    attend_entry<V, PlainKv<V, F16>>(Format::kF16, "attend_f16"),
+    attend_entry<V, PlainKv<V, float>>(Format::kF32, "attend_f32"),
+    attend_entry<V, Q8Kv<V>>(Format::kQ8_0, "attend_q8_0"),
+    attend_entry<V, Q4Kv<V>>(Format::kQ4_0, "attend_q4_0"),
     {Op::kAttendMerge,
      Format::kF32,
      Activation::kNone,

@@ -13,7 +13,7 @@ namespace nibble {
 #define NIBBLE_Q4_0_BYTES 18
 #define NIBBLE_Q8_0_BYTES 34
 // Bytes of one token's block in an activation panel.
-#define NIBBLE_PANEL_BLOCK_BYTES (sizeof(float) + sizeof(int32_t) + NIBBLE_BLOCK)
+#define NIBBLE_PANEL_BLOCK_BYTES (sizeof(float) + 3 * sizeof(int32_t) + NIBBLE_BLOCK)
 
 // f16 scale at the head of a Q4_0 or Q8_0 block (any alignment).
 static inline float block_scale(const uint8_t* block) {
@@ -27,6 +27,7 @@ typedef struct TokenBlock {
   float scale;
   int32_t neg8;  // -8 * sum(q)
   const int8_t* q;
+  int32_t neg64[2];  // -64 * sum(q[0 .. 15]), -64 * sum(q[16 .. 31])
 } TokenBlock;
 
 // Block b of token t of consecutive panels that hold m tokens of `blocks` blocks each.
@@ -41,6 +42,10 @@ static inline TokenBlock token_block(const void* panels, size_t m, size_t blocks
   memcpy(&block.scale, base + slot * sizeof(float), sizeof(float));
   memcpy(&block.neg8, base + mt * sizeof(float) + slot * sizeof(int32_t), sizeof(int32_t));
   block.q = (const int8_t*)(base + mt * (sizeof(float) + sizeof(int32_t)) + slot * NIBBLE_BLOCK);
+  const uint8_t* halves = base + mt * (sizeof(float) + sizeof(int32_t) + NIBBLE_BLOCK);
+  for (size_t h = 0; h < 2; ++h) {
+    memcpy(&block.neg64[h], halves + (h * mt + slot) * sizeof(int32_t), sizeof(int32_t));
+  }
   return block;
 }
 

@@ -176,23 +176,30 @@ NIBBLE_KERNEL void quantize_row(const QuantizeArgs* a) {
   constexpr float kLeast = 0x1p-120f;  // 127 / amax must not overflow; smaller blocks become 0
   uint8_t* block = static_cast<uint8_t*>(a->panel);
   const size_t scales_bytes = a->mt * sizeof(float), sums_bytes = a->mt * sizeof(int32_t);
-  const size_t block_bytes = scales_bytes + sums_bytes + a->mt * NIBBLE_BLOCK;
+  const size_t halves_at = scales_bytes + sums_bytes + a->mt * NIBBLE_BLOCK;
+  const size_t block_bytes = halves_at + 2 * sums_bytes;
   for (size_t i = 0; i < a->k; i += NIBBLE_BLOCK, block += block_bytes) {
     const V x0 = V::load(a->x + i), x1 = V::load(a->x + i + NIBBLE_LANES);
     const int32_t bits = max_magnitude_bits(x0, x1);
     int8_t* q = reinterpret_cast<int8_t*>(block + scales_bytes + sums_bytes + a->t * NIBBLE_BLOCK);
     float d = NAN;
-    int32_t neg8 = 0;
+    int32_t sum[2] = {0, 0};
     if (bits < kInfinityBits) {
       const float amax = float_from_bits(static_cast<uint32_t>(bits));
       const V inverse = V::splat(amax >= kLeast ? 127.0f / amax : 0.0f);
       d = amax / 127.0f;
-      neg8 = -8 * (store_rounded(x0, inverse, q) + store_rounded(x1, inverse, q + NIBBLE_LANES));
+      sum[0] = store_rounded(x0, inverse, q);
+      sum[1] = store_rounded(x1, inverse, q + NIBBLE_LANES);
     } else {
       memset(q, 0, NIBBLE_BLOCK);
     }
     memcpy(block + a->t * sizeof(float), &d, sizeof(d));
+    const int32_t neg8 = -8 * (sum[0] + sum[1]);
     memcpy(block + scales_bytes + a->t * sizeof(int32_t), &neg8, sizeof(neg8));
+    for (size_t h = 0; h < 2; ++h) {
+      const int32_t neg64 = -64 * sum[h];
+      memcpy(block + halves_at + (h * a->mt + a->t) * sizeof(int32_t), &neg64, sizeof(neg64));
+    }
   }
 }
 

@@ -5,9 +5,29 @@ namespace {
 
 // In the order of Format.
 constexpr FormatInfo kFormats[] = {
-    {Format::kF32, "F32", 0, 1, 4},     {Format::kF16, "F16", 1, 1, 2},
-    {Format::kBF16, "BF16", 30, 1, 2},  {Format::kQ8_0, "Q8_0", 8, 32, 34},
-    {Format::kQ4_0, "Q4_0", 2, 32, 18},
+    {Format::kF32, "F32", 0, 1, 4, 0, 0},
+    {Format::kF16, "F16", 1, 1, 2, 0, 0},
+    {Format::kBF16, "BF16", 30, 1, 2, 0, 0},
+    {Format::kQ8_0, "Q8_0", 8, 32, 34, 0, 1},
+    {Format::kQ4_0, "Q4_0", 2, 32, 18, 0, 1},
+    {Format::kQ4_1, "Q4_1", 3, 32, 20, 0, 2},
+    {Format::kQ5_0, "Q5_0", 6, 32, 22, 0, 1},
+    {Format::kQ5_1, "Q5_1", 7, 32, 24, 0, 2},
+    {Format::kQ2_K, "Q2_K", 10, 256, 84, 80, 2},
+    {Format::kQ3_K, "Q3_K", 11, 256, 110, 108, 1},
+    {Format::kQ4_K, "Q4_K", 12, 256, 144, 0, 2},
+    {Format::kQ5_K, "Q5_K", 13, 256, 176, 0, 2},
+    {Format::kQ6_K, "Q6_K", 14, 256, 210, 208, 1},
+    {Format::kIQ4_NL, "IQ4_NL", 20, 32, 18, 0, 1},
+    {Format::kIQ4_XS, "IQ4_XS", 23, 256, 136, 0, 1},
+    {Format::kIQ3_S, "IQ3_S", 21, 256, 110, 0, 1},
+    {Format::kIQ3_XXS, "IQ3_XXS", 18, 256, 98, 0, 1},
+    {Format::kIQ2_XXS, "IQ2_XXS", 16, 256, 66, 0, 1},
+    {Format::kIQ2_XS, "IQ2_XS", 17, 256, 74, 0, 1},
+    {Format::kIQ2_S, "IQ2_S", 22, 256, 82, 0, 1},
+    {Format::kTQ1_0, "TQ1_0", 34, 256, 54, 52, 1},
+    {Format::kTQ2_0, "TQ2_0", 35, 256, 66, 64, 1},
+    {Format::kMXFP4, "MXFP4", 39, 32, 17, 0, 0},
 };
 static_assert(sizeof(kFormats) / sizeof(kFormats[0]) == static_cast<size_t>(Format::kCount));
 

@@ -18,12 +18,14 @@ struct FormatInfo {
   uint32_t gguf_id;       // ggml_type
   uint32_t block;         // elements per block
   uint32_t block_bytes;   // bytes per block in a file
+  uint32_t scale_at;      // where in a block its f16 scales are,
+  uint32_t scales;        // and how many in a row; none: floats, or another kind of scale
 };
 
 // Properties of a format. Never fails: every Format has a row.
 const FormatInfo& format_info(Format format);
 
-// The format with this GGUF type id, or nothing if it is not supported.
+// The format with this GGUF type id, or nothing. Whether it has kernels: has_kernels(format).
 std::optional<Format> format_from_gguf(uint32_t gguf_id);
 
 // Name of any type id the GGUF specification knows, supported or not ("IQ2_XXS"); "type 99" style

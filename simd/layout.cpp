@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "simd/coded_form_inl.h"
+#include "simd/coded_pack.h"
 #include "simd/format.h"
 
 namespace nibble {
@@ -46,16 +48,28 @@ PackTile pack_tile_for(Format format, size_t tile) {
 }
 
 PackResult find_not_finite(const uint8_t* src, size_t first, size_t last, size_t k, Format format) {
-  const size_t block_bytes = format_info(format).block_bytes;
-  const size_t blocks = k / NIBBLE_BLOCK;
+  const FormatInfo& info = format_info(format);
+  const size_t blocks = k / info.block;
   for (size_t row = first; row < last; ++row) {
     for (size_t b = 0; b < blocks; ++b) {
-      uint16_t scale;
-      std::memcpy(&scale, src + (row * blocks + b) * block_bytes, sizeof(scale));
-      if ((scale & kExponentF16) == kExponentF16) return {false, row, b};
+      const uint8_t* block = src + (row * blocks + b) * info.block_bytes;
+      for (size_t i = 0; i < info.scales; ++i) {
+        uint16_t scale;
+        std::memcpy(&scale, block + info.scale_at + i * sizeof(scale), sizeof(scale));
+        if ((scale & kExponentF16) == kExponentF16) return {false, row, b};
+      }
     }
   }
   return {};
+}
+
+bool is_coded(Format format) {
+  return coded_form(format).span != 0;
+}
+
+// Bytes of one packed row.
+size_t packed_row_bytes(Format format, size_t k) {
+  return is_coded(format) ? coded_row_bytes(format, k) : row_bytes(format, k);
 }
 
 }  // namespace
@@ -65,6 +79,7 @@ size_t layout_rows(Layout layout) {
     case Layout::kRows8:
     case Layout::kRows8Biased:
       return 8;
+    case Layout::kRows16:
     case Layout::kRows16Biased:
       return 16;
     case Layout::kRowMajor:
@@ -76,22 +91,26 @@ size_t layout_rows(Layout layout) {
 
 size_t packed_bytes(Format format, Layout layout, size_t n, size_t k) {
   const size_t tile = layout_rows(layout);
-  return (n + tile - 1) / tile * tile * row_bytes(format, k);
+  return (n + tile - 1) / tile * tile * packed_row_bytes(format, k);
 }
 
 PackResult pack_rows(Format format, Layout layout, const void* src, size_t n, size_t k, void* dst) {
   const size_t tile = layout_rows(layout);
-  const size_t bytes = row_bytes(format, k);
+  const size_t bytes = row_bytes(format, k), packed = packed_row_bytes(format, k);
   const bool biased = layout == Layout::kRows8Biased || layout == Layout::kRows16Biased;
   // int8 value + 128 is the value with its sign bit flipped.
   const uint32_t bias = biased && format == Format::kQ8_0 ? 0x80808080 : 0;
-  const PackTile pack = pack_tile_for(format, tile);
+  const bool coded = is_coded(format);
+  const PackTile pack = coded ? nullptr : pack_tile_for(format, tile);
   const uint8_t* from = static_cast<const uint8_t*>(src);
   uint8_t* to = static_cast<uint8_t*>(dst);
   PackResult result;
   for (size_t row = 0; row < n; row += tile) {
     const size_t rows = std::min(tile, n - row);
-    const bool finite = pack(from + row * bytes, rows, k, bias, to + row * bytes);
+    uint8_t* dst_tile = to + row * packed;
+    const uint8_t* src_tile = from + row * bytes;
+    const bool finite = coded ? pack_coded_tile(format, tile, src_tile, rows, k, dst_tile)
+                              : pack(src_tile, rows, k, bias, dst_tile);
     if (!finite && result.finite) result = find_not_finite(from, row, row + rows, k, format);
   }
   return result;

@@ -39,6 +39,7 @@ template <typename Sums>
 struct YmmTile {
   static constexpr size_t kRows = 8;
   static constexpr size_t kBlockBytes = Sums::kBlockBytes;
+  static constexpr size_t kBlocks = 1, kSpanBytes = kBlockBytes;
   static constexpr int kTokens = 4;
   static constexpr size_t kTileBlockBytes = kRows * kBlockBytes;
 
@@ -56,7 +57,7 @@ struct YmmTile {
     for (size_t b = 0; b < job->blocks; ++b) {
 #pragma GCC unroll 8
       for (size_t i = 0; i < kTileBlockBytes; i += 64) {
-        _mm_prefetch((const char*)w + NIBBLE_PREFETCH_BYTES + i, _MM_HINT_T0);
+        _mm_prefetch((const char*)w + NIBBLE_PREFETCH_BYTES + i, _MM_HINT_T1);
       }
       __m256i sum[T];
       Sums::template block_sums<T>(w + 2 * kRows, x, neg8, sum);

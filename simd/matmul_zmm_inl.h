@@ -37,14 +37,14 @@ template <typename Weights>
 struct ZmmTile {
   static constexpr size_t kRows = 16;
   static constexpr size_t kBlockBytes = Weights::kBlockBytes;
+  static constexpr size_t kBlocks = 1, kSpanBytes = kBlockBytes;
   static constexpr int kTokens = NIBBLE_PANEL;
   static constexpr size_t kTileBlockBytes = kRows * kBlockBytes;
 
   // N tokens at a time.
   template <int N>
-  static inline __attribute__((always_inline)) void tokens(const __m512i (&q)[8], __m512 scale,
-                                                           const uint8_t* d, const uint8_t* neg8,
-                                                           const uint8_t* x, __m512* acc) {
+  static NIBBLE_INLINE void tokens(const __m512i (&q)[8], __m512 scale, const uint8_t* d,
+                                   const uint8_t* neg8, const uint8_t* x, __m512* acc) {
     __m512i sum[N];
 #pragma GCC unroll 16
     for (int t = 0; t < N; ++t) sum[t] = Weights::start(load_i32(neg8 + 4 * t));
@@ -70,11 +70,9 @@ struct ZmmTile {
     for (int t = 0; t < T; ++t) acc[t] = _mm512_setzero_ps();
 
     for (size_t b = 0; b < job->blocks; ++b) {
-      if constexpr (T <= 8) {  // more tokens take longer than the hardware needs to fetch
 #pragma GCC unroll 16
-        for (size_t i = 0; i < kTileBlockBytes; i += 64) {
-          _mm_prefetch((const char*)w + NIBBLE_PREFETCH_BYTES + i, _MM_HINT_T0);
-        }
+      for (size_t i = 0; i < kTileBlockBytes; i += 64) {
+        _mm_prefetch((const char*)w + NIBBLE_PREFETCH_BYTES + i, _MM_HINT_T1);
       }
       const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)w));
       __m512i q[8];

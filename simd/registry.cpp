@@ -36,7 +36,8 @@ constexpr std::string_view kOpNames[] = {
 };
 static_assert(std::size(kOpNames) == static_cast<size_t>(Op::kCount));
 
-constexpr std::string_view kLayoutNames[] = {"row_major", "rows8", "rows8_biased", "rows16_biased"};
+constexpr std::string_view kLayoutNames[] = {"row_major", "rows8", "rows8_biased", "rows16_biased",
+                                             "rows16"};
 static_assert(std::size(kLayoutNames) == static_cast<size_t>(Layout::kCount));
 
 std::vector<IsaLevel> sorted_levels() {
@@ -158,6 +159,10 @@ const Kernel* select_kernel(Op op, Format format, CpuFeatures features, std::str
     *reason = (candidates.size() > 1 ? "best of " : "only ") + join(candidates) + unusable;
   }
   return best;
+}
+
+bool has_kernels(Format format) {
+  return select_kernel(Op::kMatmul, format, 0) != nullptr;
 }
 
 }  // namespace nibble

@@ -44,9 +44,13 @@ bool features_for_isa(std::string_view isa, CpuFeatures detected, CpuFeatures* f
                       std::string* error);
 
 // The best usable kernel: highest-ranked level whose required features are all in `features`.
-// Never null: the scalar level has every op and format. `reason` (optional) says why it was chosen
+// Null only where no level has such a kernel: the scalar level has all there are. `reason`
+// (optional) says why it was chosen
 // ("best of scalar, avx2, avx512vnni"; "avx512vnni needs avx512vnni").
 const Kernel* select_kernel(Op op, Format format, CpuFeatures features,
                             std::string* reason = nullptr);
+
+// Whether matrices of this format can be multiplied (and so its rows decoded).
+bool has_kernels(Format format);
 
 }  // namespace nibble

@@ -17,14 +17,7 @@
 
 #include "simd/abi.h"
 #include "simd/half_inl.h"
-
-// A function that does arithmetic: everything it calls is inlined into it, and it is not inlined
-// itself. Without this GCC stops inlining half way through a large kernel, and vectors go through
-// memory to its calls (measured: a quarter of the speed). Builds with sanitizers define it empty:
-// their checks make such functions enormous.
-#ifndef NIBBLE_KERNEL
-#define NIBBLE_KERNEL __attribute__((flatten, noinline))
-#endif
+#include "simd/inline_inl.h"
 
 namespace nibble {
 namespace {
@@ -45,6 +38,7 @@ constexpr float kRoundMagic = 12582912.0f;
 // vectors can live in registers, and keeps accumulators in memory (measured: half the speed).
 template <size_t I>
 struct Index {
+  static constexpr size_t value = I;
   constexpr operator size_t() const { return I; }
 };
 template <size_t N, size_t I = 0, class F>
@@ -65,8 +59,14 @@ struct ScalarPart {
 
   static Float splat(float x) { return x; }
   static Float load(const float* p) { return *p; }
+  static Float load_once(const float* p) { return *p; }  // into a register, for several uses
   static Float load(const F16* p) { return f32_from_f16(p->bits); }
   static Float load(const BF16* p) { return f32_from_bf16(p->bits); }
+  static Float load(const int8_t* p) { return *p; }
+  // Nibbles less 8.
+  static Float load_low(const uint8_t* p) { return static_cast<float>((*p & 15) - 8); }
+  static Float load_high(const uint8_t* p) { return static_cast<float>((*p >> 4) - 8); }
+  static Float splat(F16 x) { return f32_from_f16(x.bits); }
   static void store(Float x, float* p) { *p = x; }
   static void store(Float x, F16* p) { p->bits = f16_from_f32(x); }
 
@@ -115,17 +115,30 @@ struct Vec16 {
   static constexpr size_t kTile = P::kTile;
   typename P::Float part[kParts];
 
-  static Vec16 splat(float x) {
+  template <class T>  // float, F16
+  static Vec16 splat(T x) {
     Vec16 r;
     for_parts<P>([&](size_t i) { r.part[i] = P::splat(x); });
     return r;
   }
 
-  // 16 elements (float, F16, BF16).
+  // 16 elements (float, F16, BF16, int8_t).
   template <class T>
   static Vec16 load(const T* p) {
     Vec16 r;
     for_parts<P>([&](size_t i) { r.part[i] = P::load(p + i * P::kLanes); });
+    return r;
+  }
+
+  // The low or the high nibbles of 16 bytes, less 8.
+  static Vec16 load_low(const uint8_t* p) {
+    Vec16 r;
+    for_parts<P>([&](size_t i) { r.part[i] = P::load_low(p + i * P::kLanes); });
+    return r;
+  }
+  static Vec16 load_high(const uint8_t* p) {
+    Vec16 r;
+    for_parts<P>([&](size_t i) { r.part[i] = P::load_high(p + i * P::kLanes); });
     return r;
   }
 

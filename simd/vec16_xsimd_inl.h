@@ -30,6 +30,24 @@ struct Machine<Avx2> {
     const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
   }
+  static __m256 load(const int8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+  }
+  static __m256 load_low(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return from_nibbles(_mm_and_si128(bytes, _mm_set1_epi8(15)));
+  }
+  static __m256 load_high(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return from_nibbles(_mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(15)));
+  }
+  static __m256 from_nibbles(__m128i nibbles) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_sub_epi8(nibbles, _mm_set1_epi8(8))));
+  }
+  static __m256 splat(F16 x) {
+    return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(x.bits)));
+  }
   static void store(__m256 x, F16* p) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                      _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -78,6 +96,24 @@ struct Machine<Avx512> {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
   }
+  static __m512 load(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  }
+  static __m512 load_low(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return from_nibbles(_mm_and_si128(bytes, _mm_set1_epi8(15)));
+  }
+  static __m512 load_high(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return from_nibbles(_mm_and_si128(_mm_srli_epi16(bytes, 4), _mm_set1_epi8(15)));
+  }
+  static __m512 from_nibbles(__m128i nibbles) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_sub_epi8(nibbles, _mm_set1_epi8(8))));
+  }
+  static __m512 splat(F16 x) {
+    return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(x.bits)));
+  }
   static void store(__m512 x, F16* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                         _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -111,9 +147,17 @@ struct XsimdPart : Machine<Arch> {
   static constexpr size_t kLanes = Float::size;
 
   using Machine<Arch>::load;
+  using Machine<Arch>::splat;
   using Machine<Arch>::store;
   static Float splat(float x) { return Float(x); }
   static Float load(const float* p) { return Float::load_unaligned(p); }
+  // GCC else makes it an operand in memory of every instruction that takes it, and loads become the
+  // limit.
+  static Float load_once(const float* p) {
+    auto loaded = Float::load_unaligned(p).data;
+    __asm__("" : "+v"(loaded));
+    return loaded;
+  }
   static void store(const Float& x, float* p) { x.store_unaligned(p); }
 
   static Float add(const Float& a, const Float& b) { return a + b; }

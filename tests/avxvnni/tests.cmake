@@ -1,6 +1,6 @@
 # The AVX-VNNI kernels once more, with the flags of the AVX-512 form of vpdpbusd (EVEX): the same
-# source and results, on machines that have only that form.
-if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+# source and results, on machines that have only that form. Sanitizers see that source in arch/.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT NIBBLE_SANITIZE)
   file(GLOB kernel_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/arch/avxvnni/*.cpp)
   add_executable(avxvnni_twin ${CMAKE_CURRENT_LIST_DIR}/twin.cpp ${kernel_files})
   set_source_files_properties(${kernel_files} PROPERTIES COMPILE_OPTIONS

@@ -14,6 +14,7 @@
 
 extern "C" const nibble::KernelList nibble_kernels_twin_q4_0;
 extern "C" const nibble::KernelList nibble_kernels_twin_q8_0;
+extern "C" const nibble::KernelList nibble_kernels_twin_coded;
 
 namespace nibble {
 namespace {
@@ -22,15 +23,19 @@ constexpr float kUntouched = -12345;
 
 // Random blocks; every fifth at the weights' lower end, every seventh at the upper.
 std::vector<uint8_t> random_weights(Format format, size_t n, size_t k, std::mt19937& random) {
-  const size_t block_bytes = format_info(format).block_bytes;
+  const FormatInfo& info = format_info(format);
   std::vector<uint8_t> rows(n * row_bytes(format, k));
   for (uint8_t& byte : rows) byte = static_cast<uint8_t>(random());
-  for (size_t b = 0; b * block_bytes < rows.size(); ++b) {
-    uint8_t* block = rows.data() + b * block_bytes;
-    const uint16_t scale = static_cast<uint16_t>(0x1800 | (random() & 0x87ff));  // finite
-    std::memcpy(block, &scale, sizeof(scale));
-    if (b % 5 == 1) std::memset(block + 2, format == Format::kQ4_0 ? 0x00 : 0x80, block_bytes - 2);
-    if (b % 7 == 2) std::memset(block + 2, format == Format::kQ4_0 ? 0xff : 0x7f, block_bytes - 2);
+  for (size_t b = 0; b * info.block_bytes < rows.size(); ++b) {
+    uint8_t* block = rows.data() + b * info.block_bytes;
+    const bool bytes = format == Format::kQ8_0;
+    if (b % 5 == 1) std::memset(block, bytes ? 0x80 : 0x00, info.block_bytes);
+    if (b % 7 == 2) std::memset(block, bytes ? 0x7f : 0xff, info.block_bytes);
+    for (size_t i = 0; i < info.scales; ++i) {
+      const uint16_t scale = static_cast<uint16_t>(0x1800 | (random() & 0x87ff));  // finite
+      std::memcpy(block + info.scale_at + i * sizeof(scale), &scale, sizeof(scale));
+    }
+    if (format == Format::kMXFP4) block[0] = static_cast<uint8_t>(120 + random() % 8);
   }
   return rows;
 }
@@ -48,16 +53,19 @@ std::vector<uint8_t> random_panels(size_t m, size_t k, std::mt19937& random) {
       std::vector<float> d(mt);
       std::vector<int32_t> neg8(mt);
       std::vector<int8_t> q(mt * NIBBLE_BLOCK);
+      std::vector<int32_t> neg64(2 * mt);
       for (size_t i = 0; i < q.size(); ++i) {
         const int extreme = i / NIBBLE_BLOCK % 2 == 0 ? 127 : -127;
         const int value = b % 3 == 1 ? extreme : static_cast<int>(random() % 255) - 127;
         q[i] = static_cast<int8_t>(value);
         neg8[i / NIBBLE_BLOCK] -= 8 * value;
+        neg64[i % NIBBLE_BLOCK / 16 * mt + i / NIBBLE_BLOCK] -= 64 * value;
       }
       for (float& scale : d) scale = std::uniform_real_distribution<float>(0.001f, 0.1f)(random);
       append(d);
       append(neg8);
       append(q);
+      append(neg64);
     }
   }
   return panels;
@@ -93,14 +101,20 @@ void expect_equal_to_scalar(const KernelEntry& entry, size_t m, size_t n, size_t
 TEST(AvxVnniTwin, EqualsScalar) {
   const CpuFeatures needed = kAvx2 | kFma | kF16c | kAvx512f | kAvx512vl | kAvx512vnni;
   if ((detect_cpu_features() & needed) != needed) GTEST_SKIP() << "this CPU lacks AVX-512 VNNI";
-  for (const KernelList* list : {&nibble_kernels_twin_q4_0, &nibble_kernels_twin_q8_0}) {
-    ASSERT_EQ(list->count, 1u);
-    for (size_t m : {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33}) {
-      for (size_t n : {1, 7, 8, 9, 40}) {
-        for (size_t k : {32, 96, 1152}) expect_equal_to_scalar(list->entries[0], m, n, k);
+  for (const KernelList* list :
+       {&nibble_kernels_twin_q4_0, &nibble_kernels_twin_q8_0, &nibble_kernels_twin_coded}) {
+    for (size_t i = 0; i < list->count; ++i) {
+      const KernelEntry& entry = list->entries[i];
+      const bool wide = format_info(entry.format).block == 256;
+      for (size_t m : {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33}) {
+        for (size_t n : {1, 7, 8, 9, 40}) {
+          for (size_t k : {32, 96, 256, 1152, 1280}) {
+            if (!wide || k % 256 == 0) expect_equal_to_scalar(entry, m, n, k);
+          }
+        }
       }
+      expect_equal_to_scalar(entry, 17, 300, 2048);  // more than one group of tiles
     }
-    expect_equal_to_scalar(list->entries[0], 17, 300, 2048);  // more than one group of tiles
   }
 }
 

@@ -79,18 +79,27 @@ inline std::vector<uint8_t> make_weights(Format format, const Shape& shape, Flav
     }
     return bytes;
   }
-  const size_t block_bytes = format_info(format).block_bytes;
+  const FormatInfo& info = format_info(format);
   std::uniform_real_distribution<float> scale(-0.1f, 0.1f);
+  // Codes all 0, or, in every other set, all ones.
+  const uint8_t extreme = format == Format::kQ4_0 || seed % 2 == 0 ? 0x00 : 0xff;
   for (uint8_t& byte : bytes) {
     byte = static_cast<uint8_t>(random());
-    if (flavour == Flavour::kExtreme) byte = format == Format::kQ8_0 ? 0x80 : 0x00;
+    if (flavour == Flavour::kExtreme) byte = format == Format::kQ8_0 ? 0x80 : extreme;
   }
-  for (size_t at = 0; at < bytes.size(); at += block_bytes) {
-    uint16_t d = f16_from_f32(scale(random));
-    if (flavour == Flavour::kZeros) d = random() % 2 == 0 ? 0x0000 : 0x8000;
-    if (flavour == Flavour::kTiny) d = static_cast<uint16_t>(random() & 0x83ff);
-    if (flavour == Flavour::kExtreme) d = 0x7bff;  // 65504
-    std::memcpy(&bytes[at], &d, sizeof(d));
+  for (size_t block = 0; block < bytes.size(); block += info.block_bytes) {
+    for (size_t i = 0; i < info.scales; ++i) {
+      uint16_t d = f16_from_f32(scale(random));
+      if (flavour == Flavour::kZeros) d = random() % 2 == 0 ? 0x0000 : 0x8000;
+      if (flavour == Flavour::kTiny) d = static_cast<uint16_t>(random() & 0x83ff);
+      if (flavour == Flavour::kExtreme) d = 0x7bff;  // 65504
+      std::memcpy(&bytes[block + info.scale_at + i * sizeof(d)], &d, sizeof(d));
+    }
+    // An exponent alone: about 1, or the extremes.
+    if (format == Format::kMXFP4) {
+      bytes[block] = static_cast<uint8_t>(flavour == Flavour::kExtreme ? 254 : 120 + random() % 8);
+      if (flavour == Flavour::kZeros) bytes[block] = static_cast<uint8_t>(random() % 2);
+    }
   }
   return bytes;
 }

@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include "simd/coded_form_inl.h"
 #include "simd/format.h"
 #include "simd/registry.h"
 #include "tests/simd/guarded.h"
@@ -33,7 +34,8 @@ std::vector<uint8_t> random_rows(Format format, size_t n, size_t k) {
 std::vector<uint8_t> unpack(Case c, const uint8_t* packed, size_t rows, size_t k) {
   const size_t block_bytes = format_info(c.format).block_bytes;
   const size_t blocks = k / 32, tile = layout_rows(c.layout);
-  const bool flip = c.format == Format::kQ8_0 && c.layout != Layout::kRows8;
+  const bool flip = c.format == Format::kQ8_0 &&
+                    (c.layout == Layout::kRows8Biased || c.layout == Layout::kRows16Biased);
   std::vector<uint8_t> out(rows * blocks * block_bytes);
   for (size_t row = 0; row < rows; ++row) {
     for (size_t b = 0; b < blocks; ++b) {
@@ -99,19 +101,44 @@ TEST_P(Pack, ReportsTheFirstScaleThatIsNotFinite) {
   }
 }
 
+// Coded formats are proven by the products of what was packed (kernels_test.cpp); here their sizes
+// and what else pack_rows says.
+TEST(PackCoded, SizeAndTheFirstScaleThatIsNotFinite) {
+  for (int f = 0; f < static_cast<int>(Format::kCount); ++f) {
+    const FormatInfo& info = format_info(static_cast<Format>(f));
+    if (info.scales == 0 || coded_form(info.format).span == 0) continue;
+    SCOPED_TRACE(std::string(info.name));
+    const size_t n = 21, k = 768, blocks = k / info.block;
+    for (const Layout layout : {Layout::kRows8, Layout::kRows16}) {
+      const size_t tile = layout_rows(layout), bytes = packed_bytes(info.format, layout, n, k);
+      EXPECT_EQ(bytes, (n + tile - 1) / tile * packed_bytes(info.format, layout, tile, k));
+      std::vector<uint8_t> rows(n * row_bytes(info.format, k));
+      Guarded<uint8_t> packed(std::vector<uint8_t>(bytes, 0xee), GuardSide::kEnd);
+      EXPECT_TRUE(pack_rows(info.format, layout, rows.data(), n, k, packed.data()).finite);
+      const size_t second = info.scale_at + 2 * (info.scales - 1);  // the minimum, if there is one
+      rows[(18 * blocks + 2) * info.block_bytes + second + 1] = 0x7c;
+      rows[(20 * blocks) * info.block_bytes + info.scale_at + 1] = 0xfe;
+      const PackResult result = pack_rows(info.format, layout, rows.data(), n, k, packed.data());
+      EXPECT_FALSE(result.finite);
+      EXPECT_EQ(result.row, 18u);
+      EXPECT_EQ(result.block, 2u);
+    }
+  }
+}
+
 std::string case_name(const testing::TestParamInfo<Case>& param) {
   return std::string(format_info(param.param.format).name) + "_" +
          std::string(layout_name(param.param.layout));
 }
 
-INSTANTIATE_TEST_SUITE_P(, Pack,
-                         testing::Values(Case{Format::kQ4_0, Layout::kRows8},
-                                         Case{Format::kQ4_0, Layout::kRows8Biased},
-                                         Case{Format::kQ4_0, Layout::kRows16Biased},
-                                         Case{Format::kQ8_0, Layout::kRows8},
-                                         Case{Format::kQ8_0, Layout::kRows8Biased},
-                                         Case{Format::kQ8_0, Layout::kRows16Biased}),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(
+    , Pack,
+    testing::Values(Case{Format::kQ4_0, Layout::kRows8}, Case{Format::kQ4_0, Layout::kRows8Biased},
+                    Case{Format::kQ4_0, Layout::kRows16},
+                    Case{Format::kQ4_0, Layout::kRows16Biased}, Case{Format::kQ8_0, Layout::kRows8},
+                    Case{Format::kQ8_0, Layout::kRows8Biased}, Case{Format::kQ8_0, Layout::kRows16},
+                    Case{Format::kQ8_0, Layout::kRows16Biased}),
+    case_name);
 
 }  // namespace
 }  // namespace nibble

@@ -16,12 +16,20 @@ namespace {
 
 constexpr CpuFeatures kAllFeatures = ~CpuFeatures{0};
 
+std::vector<Format> all_formats() {
+  std::vector<Format> formats;
+  for (int i = 0; i < static_cast<int>(Format::kCount); ++i) {
+    formats.push_back(static_cast<Format>(i));
+  }
+  return formats;
+}
+
 // The formats that a kernel of `op` comes in.
 std::vector<Format> formats_of(Op op) {
   switch (op) {
     case Op::kMatmul:
     case Op::kDequantizeRow:
-      return {Format::kF32, Format::kF16, Format::kBF16, Format::kQ8_0, Format::kQ4_0};
+      return all_formats();
     case Op::kToKv:
     case Op::kAttend:
       return {Format::kF32, Format::kF16};
@@ -106,6 +114,11 @@ TEST(Registry, ReasonNamesTheChoiceAndWhatIsMissing) {
   select_kernel(Op::kRmsNorm, Format::kF32, kAvx | kAvx2 | kFma | kF16c, &reason);
   EXPECT_EQ(reason,
             "best of scalar, avx2; avx512 needs avx512f, avx512bw, avx512dq, avx512vl, avx512cd");
+#elif defined(__aarch64__)
+  std::string reason;
+  select_kernel(Op::kMatmul, Format::kQ4_0, kNeon | kDotprod, &reason);
+  EXPECT_EQ(reason.find("best of scalar, neon, dotprod; "), 0u) << reason;
+  EXPECT_NE(reason.find("; i8mm needs i8mm"), std::string::npos) << reason;
 #endif
 }
 
@@ -148,6 +161,15 @@ TEST(ForcedIsa, LevelTheCpuLacksIsAnError) {
   EXPECT_EQ(error,
             "ISA level \"avx512\" cannot run on this CPU, which lacks avx512f, avx512bw, avx512dq, "
             "avx512vl, avx512cd; choose one of auto, scalar, avx2.");
+  EXPECT_EQ(features, 7u);
+#elif defined(__aarch64__)
+  CpuFeatures features = 7;
+  std::string error;
+  EXPECT_FALSE(features_for_isa("i8mm", kNeon | kFp16, &features, &error));
+  EXPECT_EQ(
+      error,
+      "ISA level \"i8mm\" cannot run on this CPU, which lacks dotprod, i8mm; choose one of auto, "
+      "scalar, neon.");
   EXPECT_EQ(features, 7u);
 #endif
 }
@@ -194,6 +216,8 @@ TEST(Cpu, AgreesWithTheKernel) {
   for (const auto& [flag, feature] : rows) {
     EXPECT_EQ((features & feature) != 0, flags.count(flag) == 1) << flag;
   }
+#elif defined(__aarch64__)
+  EXPECT_NE(detect_cpu_features() & kNeon, 0u) << "every 64-bit ARM that Linux runs on has it";
 #endif
 }
 

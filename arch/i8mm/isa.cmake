@@ -1,0 +1,4 @@
+set(NIBBLE_ISA_PROCESSORS "^(aarch64|arm64)$")
+set(NIBBLE_ISA_FLAGS -march=armv8.2-a+dotprod+i8mm)
+set(NIBBLE_ISA_FEATURES neon dotprod i8mm)
+set(NIBBLE_ISA_RANK 40)

@@ -1,0 +1,4 @@
+set(NIBBLE_ISA_PROCESSORS "^(aarch64|arm64)$")
+set(NIBBLE_ISA_FLAGS -march=armv8-a)
+set(NIBBLE_ISA_FEATURES neon)
+set(NIBBLE_ISA_RANK 10)
