@@ -61,9 +61,11 @@ const ChatForm& chat_form(std::string_view architecture, std::string_view bos_te
                           std::string_view eos_text) {
   const bool is_phi = architecture.starts_with("phi");
   if (eos_text == "<end_of_turn>") return kGemma;
-  if (eos_text == "<|eot_id|>" || bos_text == "<|begin_of_text|>") return kLlama3;
+  if (eos_text == "<|eot_id|>") return kLlama3;
   if (eos_text == "<|im_end|>") return is_phi ? kPhi4 : kChatMl;
   if (eos_text == "<|end|>") return kPhi3;
+  if (architecture == "smollm3") return kChatMl;  // with Llama 3's vocabulary
+  if (bos_text == "<|begin_of_text|>") return kLlama3;
   // Gemma 4 has other turns than the Gemmas before it.
   if (architecture.starts_with("gemma") && !architecture.starts_with("gemma4")) return kGemma;
   if (architecture.starts_with("qwen")) return kChatMl;

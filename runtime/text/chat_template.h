@@ -10,15 +10,10 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/result.h"
+#include "nibble/prompt.h"
 #include "runtime/text/jinja.h"
 
 namespace nibble {
-
-struct ChatMessage {
-  std::string role;  // "system", "user", "assistant"
-  std::string content;
-};
 
 class ChatTemplate {
  public:

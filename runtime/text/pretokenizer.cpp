@@ -23,6 +23,9 @@ constexpr NamedRule kRules[] = {
     {"qwen2", {PreTokenizer::kQwen2}},
     {"deepseek-r1-qwen", {PreTokenizer::kQwen2}},
     {"smollm", {PreTokenizer::kSmolLm}},
+    {"dbrx", {PreTokenizer::kLlama3}},
+    {"gpt-4o", {PreTokenizer::kGpt4o}},
+    {"tekken", {PreTokenizer::kTekken, true, true}},
 };
 
 // The character at an offset; at the end of the text its length is 0 and it is of no class.
@@ -30,6 +33,7 @@ struct Char {
   size_t length = 0;
   uint32_t code_point = 0xFFFFFFFF;
   CharClass kind = CharClass::kOther;
+  bool capital = false, small = false;  // of CharProperties
 
   bool is_end() const { return length == 0; }
   bool is_letter() const { return kind == CharClass::kLetter; }
@@ -37,16 +41,17 @@ struct Char {
   bool is_space() const { return kind == CharClass::kSpace; }
   bool is_symbol() const { return kind == CharClass::kOther && !is_end(); }
   bool is_newline() const { return code_point == '\r' || code_point == '\n'; }
+  bool is_mark() const { return is_symbol() && capital; }
 };
 
 Char char_at(std::string_view text, size_t at) {
-  Char c;
-  if (at >= text.size()) return c;
-  const int length = utf8_decode(text.substr(at), &c.code_point);
+  if (at >= text.size()) return {};
+  uint32_t code_point = 0;
+  const int length = utf8_decode(text.substr(at), &code_point);
   if (length == 0) return {1};
-  c.length = static_cast<size_t>(length);
-  c.kind = char_class(c.code_point);
-  return c;
+  const CharProperties properties = char_properties(code_point);
+  return {static_cast<size_t>(length), code_point, properties.kind, properties.capital,
+          properties.small};
 }
 
 // The end of the run of characters from `at` that satisfy `belongs`.
@@ -117,21 +122,48 @@ size_t smollm_word(std::string_view text, size_t at) {
   return char_at(text, spaces).is_number() ? spaces : gpt2_word(text, at);
 }
 
-size_t llama3_word(std::string_view text, size_t at, int numbers_max) {
-  if (const size_t length = contraction(text.substr(at), true)) return at + length;
+// [^\r\n\p{L}\p{N}]?\p{L}+, or 0 where none begins at `at`.
+size_t plain_word(std::string_view text, size_t at) {
   const Char first = char_at(text, at);
-  if (first.is_letter()) return class_end(text, at, CharClass::kLetter);
+  const bool before = !first.is_letter() && !first.is_number() && !first.is_newline();
+  const size_t start = before ? at + first.length : at;
+  const size_t end = class_end(text, start, CharClass::kLetter);
+  return end > start ? end : 0;
+}
+
+// [^\r\n\p{L}\p{N}]?C*S+, else [^\r\n\p{L}\p{N}]?C+S*, or 0; C and S are what may stand in the
+// capital and the small part of a word. What has no case is of both, and C* gives back what S+
+// needs.
+size_t cased_word(std::string_view text, size_t at) {
+  const Char first = char_at(text, at);
+  if (first.is_number() || first.is_newline()) return 0;
+  const size_t start = first.is_letter() ? at : at + first.length;
+  size_t caseless_end = 0;  // of the last character in C that is in S too
+  const size_t capital_end = run_end(text, start, [&, next = start](const Char& c) mutable {
+    next += c.length;
+    if (c.capital && c.small) caseless_end = next;
+    return c.capital;
+  });
+  const size_t end = run_end(text, capital_end, [](const Char& c) { return c.small; });
+  if (end > capital_end) return end;
+  if (caseless_end > 0) return caseless_end;
+  if (first.is_mark()) return start;  // it is the word, not what stands before one
+  return capital_end > start ? capital_end : 0;
+}
+
+// \p{N}{1,numbers_max}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ where no word begins;
+// with `slashes`, [\r\n/]* follows the symbols.
+size_t not_a_word(std::string_view text, size_t at, int numbers_max, bool slashes) {
+  const Char first = char_at(text, at);
   if (first.is_number()) {
     return run_end(text, at, [&](const Char& c) { return c.is_number() && numbers_max-- > 0; });
   }
   const size_t after = at + first.length;
-  const Char second = char_at(text, after);
-  if (!first.is_newline() && second.is_letter()) {
-    return class_end(text, after, CharClass::kLetter);
-  }
-  if (first.is_symbol() || (first.code_point == ' ' && second.is_symbol())) {
+  if (first.is_symbol() || (first.code_point == ' ' && char_at(text, after).is_symbol())) {
     const size_t end = class_end(text, after, CharClass::kOther);
-    return run_end(text, end, [](const Char& c) { return c.is_newline(); });
+    return run_end(text, end, [&](const Char& c) {
+      return c.is_newline() || (slashes && c.code_point == '/');
+    });
   }
   // \s*[\r\n]+ ends after the last line break of the white space.
   size_t line_end = 0;
@@ -141,6 +173,12 @@ size_t llama3_word(std::string_view text, size_t at, int numbers_max) {
     return c.is_space();
   });
   return line_end > 0 ? line_end : space_end(text, at);
+}
+
+size_t llama3_word(std::string_view text, size_t at, int numbers_max) {
+  if (const size_t length = contraction(text.substr(at), true)) return at + length;
+  if (const size_t end = plain_word(text, at)) return end;
+  return not_a_word(text, at, numbers_max, false);
 }
 
 }  // namespace
@@ -165,6 +203,14 @@ size_t next_word(PreTokenizer kind, std::string_view text, size_t at) {
       return llama3_word(text, at, 3);
     case PreTokenizer::kQwen2:
       return llama3_word(text, at, 1);
+    case PreTokenizer::kGpt4o:
+      if (const size_t end = cased_word(text, at)) {
+        return end + contraction(text.substr(end), true);
+      }
+      return not_a_word(text, at, 3, true);
+    case PreTokenizer::kTekken:
+      if (const size_t end = cased_word(text, at)) return end;
+      return not_a_word(text, at, 1, true);
   }
   return text.size();
 }

@@ -22,6 +22,13 @@ enum class PreTokenizer {
   kLlama3,
   // The same with \p{N} for \p{N}{1,3}.
   kQwen2,
+  // [^\r\n\p{L}\p{N}]?C*S+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|
+  // [^\r\n\p{L}\p{N}]?C+S*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|
+  // \p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+  // with C for [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] and S for [\p{Ll}\p{Lm}\p{Lo}\p{M}].
+  kGpt4o,
+  // The same without the contractions and with \p{N} for \p{N}{1,3}.
+  kTekken,
 };
 
 // What a value of tokenizer.ggml.pre means.

@@ -10,10 +10,11 @@ namespace {
 
 class SpmTokenizer final : public VocabularyTokenizer {
  public:
-  SpmTokenizer(LoadedVocabulary loaded, bool adds_bos, bool adds_space_prefix)
+  SpmTokenizer(LoadedVocabulary loaded, bool adds_bos, bool adds_space_prefix, bool strips)
       : VocabularyTokenizer(std::move(loaded)) {
     adds_bos_ = adds_bos && bos_ >= 0;
     adds_space_prefix_ = adds_space_prefix;
+    strips_after_markers_ = strips;
     if (adds_bos && bos_ < 0) notes_.push_back("the file names no BOS token: none is added");
     for (int32_t id = 0; vocabulary_.contains(id); ++id) {
       const TokenKind kind = vocabulary_.kind(id);
@@ -68,11 +69,13 @@ Result<std::shared_ptr<const Tokenizer>> load_spm(const GgufFile& file) {
   NIBBLE_TRY(const std::string architecture, file.get_string("general.architecture", ""));
   // Gemma's own files leave these keys out and mean: BOS yes, space no.
   const bool is_gemma = architecture.starts_with("gemma");
+  // Phi 3's own tokenizer strips what follows its control tokens; files do not say so.
+  const bool is_phi = architecture == "phi3";
   NIBBLE_TRY(const bool adds_bos, file.get_bool("tokenizer.ggml.add_bos_token", true));
   NIBBLE_TRY(const bool adds_space, file.get_bool("tokenizer.ggml.add_space_prefix", !is_gemma));
   NIBBLE_TRY(LoadedVocabulary loaded, load_vocabulary(file, VocabularyForm::kSentencePiece));
   return std::shared_ptr<const Tokenizer>(
-      std::make_shared<SpmTokenizer>(std::move(loaded), adds_bos, adds_space));
+      std::make_shared<SpmTokenizer>(std::move(loaded), adds_bos, adds_space, is_phi));
 }
 
 }  // namespace nibble

@@ -8,6 +8,10 @@
 namespace nibble {
 namespace {
 
+bool is_ascii_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 constexpr size_t kWordMax = size_t{1} << 30;  // offsets in a word are 32 bits; longer ones are cut
 
 }  // namespace
@@ -59,6 +63,9 @@ std::vector<int32_t> VocabularyTokenizer::encode(std::string_view text,
     const bool second_bos = add_bos && match.begin == 0 && match.id == bos_;
     if (match.id >= 0 && !second_bos) work.ids.push_back(match.id);
     at = match.begin + match.length;
+    if (!strips_after_markers_ || match.id < 0 || match.id == bos_ || match.id == unknown_)
+      continue;
+    while (at < text.size() && is_ascii_space(text[at])) ++at;
   }
   return std::move(work.ids);
 }

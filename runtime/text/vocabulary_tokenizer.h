@@ -41,6 +41,7 @@ class VocabularyTokenizer : public Tokenizer {
 
   const Vocabulary vocabulary_;
   const int32_t unknown_;
+  bool strips_after_markers_ = false;  // white space behind control tokens is no text (Phi 3)
 
  private:
   struct Work {

@@ -129,6 +129,10 @@ TEST(ChatTemplate, FamilyFormsWithoutATemplate) {
        "<|im_start|>user<|im_sep|> Hello <|im_end|><|im_start|>assistant<|im_sep|>",
        "<|im_start|>system<|im_sep|>Be brief.<|im_end|><|im_start|>user<|im_sep|>Hello<|im_end|>"
        "<|im_start|>assistant<|im_sep|>"},
+      {"smollm3", "<|begin_of_text|>", "<|end_of_text|>",
+       "<|im_start|>user\n Hello <|im_end|>\n<|im_start|>assistant\n",
+       "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n"
+       "<|im_start|>assistant\n"},
       {"mistral3", "<s>", "</s>", "<s>[INST]  Hello  [/INST]",
        "<s>[INST] Be brief.\n\nHello [/INST]"},
       {"llama", "<s>", "</s>", "<s> Hello ", "<s>Be brief.\n\nHello"},

@@ -29,6 +29,13 @@ constexpr const char* kGpt2 =
   R"(]+)"
 constexpr const char* kLlama3 = MODERN(R"(\p{N}{1,3})");
 constexpr const char* kQwen2 = MODERN(R"(\p{N})");
+#define CASED(contraction, numbers)                                                              \
+  R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)" contraction  \
+  R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)" contraction \
+  "|" numbers R"(| ?[^)" SPACES R"(\p{L}\p{N}]+[\r\n/]*|[)" SPACES R"(]*[\r\n]+|[)" SPACES       \
+  R"(]+(?![^)" SPACES R"(])|[)" SPACES R"(]+)"
+constexpr const char* kGpt4o = CASED(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?)", R"(\p{N}{1,3})");
+constexpr const char* kTekken = CASED("", R"(\p{N})");
 
 using Words = std::vector<std::string>;
 
@@ -85,7 +92,7 @@ Words split_smollm(const Pattern& gpt2, const Pattern& pieces, const std::string
   for (const std::string& piece : pieces.split(text)) {
     uint32_t code_point = 0;
     utf8_decode(piece, &code_point);
-    const bool number = char_class(code_point) == CharClass::kNumber;
+    const bool number = char_properties(code_point).kind == CharClass::kNumber;
     for (const std::string& word : number ? Words{piece} : gpt2.split(piece)) words.push_back(word);
   }
   return words;
@@ -99,6 +106,7 @@ std::string random_text(std::mt19937* random) {
       "12", "\u00BD", "\u0663",  "\u2167", ".",      "!",      "\U0001F680", "\u200D", "\uFE0F",
       "_",  "\u0085", "\u180E",  "\u2028", "\v",     "\uE000", "\u0301",     "e",      "9",
       "-",  "'ll",    "'\u017F", "K",      "\x7F",   "\u200B", "\u212A",     "7",      "\f",
+      "/",  "Zz",     "AB",      "\u02B0", "\u0300", "\u00E9", "\u0410",     "\u3042", "\u20DD",
   };
   std::string text;
   const size_t count = (*random)() % 24;
@@ -123,7 +131,8 @@ class PreTokenizerOracle : public ::testing::Test {
 };
 
 TEST_F(PreTokenizerOracle, RandomTexts) {
-  const Pattern gpt2(kGpt2), llama3(kLlama3), qwen2(kQwen2), pieces(R"(\p{N}|\P{N}+)");
+  const Pattern gpt2(kGpt2), llama3(kLlama3), qwen2(kQwen2), gpt4o(kGpt4o), tekken(kTekken);
+  const Pattern pieces(R"(\p{N}|\P{N}+)");
   std::mt19937 random(1);
   for (int i = 0; i < 100000 && !::testing::Test::HasFailure(); ++i) {
     const std::string text = random_text(&random);
@@ -131,19 +140,25 @@ TEST_F(PreTokenizerOracle, RandomTexts) {
     ASSERT_EQ(split(PreTokenizer::kSmolLm, text), split_smollm(gpt2, pieces, text));
     ASSERT_EQ(split(PreTokenizer::kLlama3, text), llama3.split(text));
     ASSERT_EQ(split(PreTokenizer::kQwen2, text), qwen2.split(text));
+    ASSERT_EQ(split(PreTokenizer::kGpt4o, text), gpt4o.split(text));
+    ASSERT_EQ(split(PreTokenizer::kTekken, text), tekken.split(text));
   }
 }
 
-TEST_F(PreTokenizerOracle, ClassOfEveryCodePoint) {
-  const Pattern tagged(R"((?s)\p{L}+|\p{N}+|[)" SPACES R"(]+|[^\p{L}\p{N})" SPACES "]+");
-  // Runs of one class over all code points in order are cut where the class changes.
+TEST_F(PreTokenizerOracle, PropertiesOfEveryCodePoint) {
+  const Pattern tagged(R"((?s)[\p{Lu}\p{Lt}]+|\p{Ll}+|[\p{Lm}\p{Lo}]+|\p{M}+|\p{N}+|[)" SPACES
+                       R"(]+|[^\p{L}\p{M}\p{N})" SPACES "]+");
+  // Runs of the same properties over all code points in order are cut where they change.
   std::string all;
   Words runs;
-  CharClass last = CharClass::kOther;
+  CharProperties last;
   for (uint32_t c = 0; c <= 0x10FFFF; ++c) {
     if (c >= 0xD800 && c <= 0xDFFF) continue;
-    if (c == 0 || char_class(c) != last) runs.emplace_back();
-    last = char_class(c);
+    const CharProperties now = char_properties(c);
+    if (c == 0 || now.kind != last.kind || now.capital != last.capital || now.small != last.small) {
+      runs.emplace_back();
+    }
+    last = now;
     utf8_append(c, &runs.back());
     utf8_append(c, &all);
   }

@@ -89,6 +89,23 @@ TEST(Spm, SpacePrefixIsAddedAndTakenAway) {
   EXPECT_EQ(tokenizer.decode({space_h, 1, space_h}, true), "h<eos>h");
 }
 
+TEST(Spm, WhiteSpaceBehindPhi3sMarkersIsNoText) {
+  const auto tokens = spm_tokens({"h", "\u2581", "\u2581h"});
+  const int32_t space_h = kSpmMore + 2;
+  for (const char* architecture : {"phi3", "llama"}) {
+    const auto loaded = load_spm(tokens, special_ids, architecture);
+    const Tokenizer& tokenizer = must(loaded);
+    const Ids newline = {kSpmMore + 1, kSpmByte + '\n', kSpmMore};  // "\u2581", "\n", "h"
+    Ids expected = {4, space_h, 5, 2, kSpmMore + 1, space_h};
+    if (architecture == std::string("llama")) {
+      expected = {4};
+      expected.insert(expected.end(), newline.begin(), newline.end());
+      expected.insert(expected.end(), {5, 2, kSpmMore + 1, space_h});
+    }
+    EXPECT_EQ(tokenizer.encode("<start_of_turn>\nh<end_of_turn><bos> h", kParsed), expected);
+  }
+}
+
 TEST(Spm, BosOnceAndOnlyWhereWanted) {
   const auto loaded = load_spm(spm_tokens({"h"}), special_ids);
   const Tokenizer& tokenizer = must(loaded);

@@ -85,19 +85,19 @@ TEST(Utf8, StreamHoldsBackHalfACharacter) {
 }
 
 TEST(Unicode, Classes) {
-  EXPECT_EQ(char_class('a'), CharClass::kLetter);
-  EXPECT_EQ(char_class(0x6211), CharClass::kLetter);
-  EXPECT_EQ(char_class(0x00BD), CharClass::kNumber);  // one half
-  EXPECT_EQ(char_class(0x2167), CharClass::kNumber);  // Roman eight
-  EXPECT_EQ(char_class(0x3000), CharClass::kSpace);
-  EXPECT_EQ(char_class(0x0085), CharClass::kSpace);
-  EXPECT_EQ(char_class(0x200B), CharClass::kOther);  // zero width space is none
-  EXPECT_EQ(char_class(0x0301), CharClass::kOther);  // a combining mark
-  EXPECT_EQ(char_class(0), CharClass::kOther);
-  EXPECT_EQ(char_class(0xD800), CharClass::kOther);
-  EXPECT_EQ(char_class(0x10FFFF), CharClass::kOther);
-  EXPECT_EQ(char_class(0x110000), CharClass::kOther);
-  EXPECT_EQ(char_class(0xFFFFFFFF), CharClass::kOther);
+  EXPECT_EQ(char_properties('a').kind, CharClass::kLetter);
+  EXPECT_EQ(char_properties(0x6211).kind, CharClass::kLetter);
+  EXPECT_EQ(char_properties(0x00BD).kind, CharClass::kNumber);  // one half
+  EXPECT_EQ(char_properties(0x2167).kind, CharClass::kNumber);  // Roman eight
+  EXPECT_EQ(char_properties(0x3000).kind, CharClass::kSpace);
+  EXPECT_EQ(char_properties(0x0085).kind, CharClass::kSpace);
+  EXPECT_EQ(char_properties(0x200B).kind, CharClass::kOther);  // zero width space is none
+  EXPECT_EQ(char_properties(0x0301).kind, CharClass::kOther);  // a combining mark
+  EXPECT_EQ(char_properties(0).kind, CharClass::kOther);
+  EXPECT_EQ(char_properties(0xD800).kind, CharClass::kOther);
+  EXPECT_EQ(char_properties(0x10FFFF).kind, CharClass::kOther);
+  EXPECT_EQ(char_properties(0x110000).kind, CharClass::kOther);
+  EXPECT_EQ(char_properties(0xFFFFFFFF).kind, CharClass::kOther);
 }
 
 }  // namespace
