@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "runtime/machine/cgroup.h"
+#include "runtime/machine/lost_pages.h"
 
 namespace nibble {
 namespace {
@@ -118,21 +119,42 @@ Result<Mapping> Mapping::open(const std::string& path) {
   Mapping mapping;
   mapping.data_ = static_cast<const uint8_t*>(data);
   mapping.size_ = bytes;
+  mapping.device_ = status.st_dev;
+  mapping.inode_ = status.st_ino;
+  mapping.watch_ = watch_pages(mapping.data_, bytes);
   return mapping;
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      device_(other.device_),
+      inode_(other.inode_),
+      watch_(std::exchange(other.watch_, -1)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   Mapping taken(std::move(other));
   std::swap(data_, taken.data_);
   std::swap(size_, taken.size_);
+  std::swap(device_, taken.device_);
+  std::swap(inode_, taken.inode_);
+  std::swap(watch_, taken.watch_);
   return *this;
 }
 
+bool Mapping::is_file(const std::string& path) const {
+  struct stat status {};
+  return data_ != nullptr && stat(path.c_str(), &status) == 0 && status.st_dev == device_ &&
+         status.st_ino == inode_;
+}
+
 Mapping::~Mapping() {
+  unwatch_pages(watch_);
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+std::optional<uint64_t> Mapping::lost() const {
+  return lost_page(watch_);
 }
 
 void Mapping::drop(uint64_t offset, uint64_t bytes) const {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "nibble/result.h"
@@ -15,7 +16,8 @@ namespace nibble {
 // Bytes of a page of this system.
 size_t page_size_bytes();
 
-// A whole regular file, mapped read-only and private. Unmapped by the destructor.
+// A whole regular file, mapped read-only and private. Unmapped by the destructor. Where the file is
+// cut short or its disk fails, reads of what is gone give zeros, and lost() tells (lost_pages.h).
 class Mapping {
  public:
   // Errors: 66 for a missing file, a directory, a FIFO or device; 77 no permission; 65 an empty
@@ -30,6 +32,12 @@ class Mapping {
   const uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
 
+  // Whether `path` names the mapped file, by whatever link.
+  bool is_file(const std::string& path) const;
+
+  // The offset of a page that could not be read; nothing while all reads were good.
+  std::optional<uint64_t> lost() const;
+
   // Drops the pages wholly inside the range from this process (they can be read again).
   void drop(uint64_t offset, uint64_t bytes) const;
   // Asks the system to read the range ahead.
@@ -38,6 +46,8 @@ class Mapping {
  private:
   const uint8_t* data_ = nullptr;
   uint64_t size_ = 0;
+  uint64_t device_ = 0, inode_ = 0;
+  int watch_ = -1;
 };
 
 // Zeroed, page-aligned anonymous memory; asks for huge pages when it is 4 MiB or larger.

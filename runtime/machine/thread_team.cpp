@@ -1,9 +1,5 @@
-// The team (see thread_team.h): how workers are got from oneTBB and how a region is forked and
-// joined.
-//
-// A region: the caller writes the job, then the epoch; workers that see a new epoch do the job and
-// count down; the caller does its own share and waits for zero. Both sides first spin and then
-// sleep on the word they watch (std::atomic::wait).
+// The team (see thread_team.h): how workers are got from oneTBB, where they stay, and what each
+// region does. Read next: fork_join.h (the barrier), worker_shares.h (who gets how much).
 #include "runtime/machine/thread_team.h"
 
 #include <oneapi/tbb/global_control.h>
@@ -16,13 +12,16 @@
 #include <exception>
 #include <latch>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "runtime/file/check.h"
 #include "runtime/machine/cgroup.h"
+#include "runtime/machine/cpu_binding.h"
 #include "runtime/machine/float_mode.h"
+#include "runtime/machine/fork_join.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define NIBBLE_THREAD_SANITIZER 1
@@ -38,121 +37,52 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMaxThreads = 1024;
 // How long workers may take to arrive. Starting a thread takes 50 us; a loaded machine some 100 ms.
 constexpr auto kArrivalLimit = std::chrono::seconds(2);
-// Longer than the serial pieces of a decode step, short enough not to be seen in `top`.
-constexpr auto kSpinTime = std::chrono::microseconds(80);
-// Of that, before it begins to yield. With one other busy process on two CPUs the scheduler leaves
-// both threads on one CPU for seconds: 20 us of work divided by two then took 180 us without
-// yielding and takes 30 us with it. Pinning the workers would prevent that sharing, and took 4 ms,
-// as a pinned worker waits for whole time slices; on a quiet machine it gained nothing.
-constexpr auto kPureSpinTime = std::chrono::microseconds(5);
-// Two lines of 64 bytes: Intel fetches them in pairs, so neighbours would still share.
-constexpr size_t kLineBytes = 128;
 
-void pause_cpu() {
-#if defined(__x86_64__) || defined(__i386__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("isb");  // as long as x86's pause; `yield` does nothing on these cores
-#endif
-}
-
-// CPUs that this process may keep busy at the same time.
-int usable_cpus() {
+// CPUs that the plan's workers may keep busy at the same time.
+int usable_cpus(const TeamPlan& plan) {
   double cpus = std::max(1u, std::thread::hardware_concurrency());
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) cpus = CPU_COUNT(&set);
+  std::set<int> bound;
+  for (const PlannedWorker& worker : plan.workers) {
+    bound.insert(worker.cpus.begin(), worker.cpus.end());
+  }
+  if (!bound.empty()) cpus = std::min(cpus, static_cast<double>(bound.size()));
   const double quota = read_cgroup_limits().cpu_quota;
   if (quota > 0) cpus = std::min(cpus, quota);
   return std::max(1, static_cast<int>(cpus));
 }
 
+uint64_t nanoseconds_since(Clock::time_point start) {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count());
+}
+
 // What the threads of a team share. Workers hold it too (shared_ptr): one that TBB starts too late
 // finds the door closed, even after the team is gone.
 struct Shared {
-  // The bit says "rest": sleep without spinning first. The rest of the word counts regions.
-  static constexpr uint32_t kRestBit = 1;
-  static constexpr uint32_t kOneRegion = 2;
+  Shared(const TeamPlan& team, bool oversubscribed)
+      : plan(team), barrier(static_cast<int>(team.workers.size()), oversubscribed) {
+    if (plan.one_kind()) return;
+    std::vector<double> speeds;
+    for (const PlannedWorker& worker : plan.workers) speeds.push_back(worker.speed);
+    shares = WorkerShares(speeds);
+  }
+
   static constexpr int kClosed = 1 << 30;
-
-  // The job travels in the epoch's own line: a worker that saw the epoch has it already.
-  alignas(kLineBytes) std::atomic<uint32_t> epoch{0};
-  void (*fn)(void*, int) = nullptr;  // null: workers leave
-  void* context = nullptr;
-
-  alignas(kLineBytes) std::atomic<uint32_t> remaining{0};
-  alignas(kLineBytes) std::atomic<size_t> next_chunk{0};
-  alignas(kLineBytes) std::atomic<int> arrived{0};
-  bool oversubscribed = false;  // constant once workers run
-
-  // Spins until done() or the spin time is over; true if done. Soon it lets others have the CPU
-  // between looks: one of them may be the thread that is waited for.
-  template <typename Done>
-  bool spin(Done done) const {
-    const auto start = Clock::now();
-    const auto yield_from = oversubscribed ? start : start + kPureSpinTime;
-    for (;;) {
-      for (int i = 0; i < 16; ++i) {
-        if (done()) return true;
-        pause_cpu();
-      }
-      const auto now = Clock::now();
-      if (now > start + kSpinTime) return false;
-      if (now > yield_from) std::this_thread::yield();
-    }
-  }
-
-  // The epoch of the next region after `seen`. Acquire: pairs with start()'s store, so the job and
-  // all that the caller wrote before it are visible.
-  uint32_t wait_for_region(uint32_t seen) const {
-    uint32_t now = seen;
-    const auto changed = [&] {
-      now = epoch.load(std::memory_order_acquire);
-      return now != seen;
-    };
-    bool may_spin = true;
-    while (now / kOneRegion == seen / kOneRegion) {
-      if (now & kRestBit) may_spin = false;
-      if (may_spin && spin(changed)) continue;
-      epoch.wait(now, std::memory_order_acquire);
-      now = epoch.load(std::memory_order_acquire);
-    }
-    return now;
-  }
-
-  // seq_cst: notify_all() makes its system call only if it sees a sleeper registered, and a sleeper
-  // registers before it looks at the epoch; one of the two must see the other.
-  void start(int workers) {
-    remaining.store(static_cast<uint32_t>(workers), std::memory_order_relaxed);
-    const uint32_t now = epoch.load(std::memory_order_relaxed);
-    epoch.store((now | kRestBit) + 1, std::memory_order_seq_cst);
-    epoch.notify_all();
-  }
-
-  // The decrements form one release sequence: the caller's acquire of zero sees what every worker
-  // wrote. seq_cst for the same reason as in start().
-  void finish() {
-    if (remaining.fetch_sub(1, std::memory_order_seq_cst) == 1) remaining.notify_one();
-  }
-
-  void wait_for_workers() const {
-    if (spin([&] { return remaining.load(std::memory_order_acquire) == 0; })) return;
-    uint32_t left;
-    while ((left = remaining.load(std::memory_order_acquire)) != 0) {
-      remaining.wait(left, std::memory_order_acquire);
-    }
-  }
+  const TeamPlan plan;
+  ForkJoin barrier;
+  WorkerShares shares;
+  alignas(128) std::atomic<size_t> next_chunk{0};
+  alignas(128) std::atomic<int> arrived{0};
 
   void work() noexcept {
     const int worker = arrived.fetch_add(1, std::memory_order_acq_rel) + 1;
     if (worker > kClosed) return;
     const DefaultFloatMode mode;
-    for (uint32_t seen = 0;;) {
-      seen = wait_for_region(seen);
-      const auto job = fn;
-      if (job != nullptr) job(context, worker);
-      finish();
-      if (job == nullptr) return;
-    }
+    // Undone when it leaves: the thread is TBB's, and goes on to other work.
+    const CpuBinding binding(plan.workers[static_cast<size_t>(worker)].cpus);
+    barrier.serve(worker, [worker](JobFunction job, void* context) { job(context, worker); });
   }
 };
 
@@ -172,21 +102,13 @@ int startable_threads(int wanted, std::string* reason) {
 
 }  // namespace
 
-Range split_range(size_t count, size_t unit, int index, int parts) {
-  NIBBLE_CHECK(unit > 0 && parts > 0 && index >= 0 && index < parts);
-  const size_t units = count / unit + (count % unit != 0);
-  const auto n = static_cast<size_t>(parts);
-  const auto i = static_cast<size_t>(index);
-  const size_t base = units / n;
-  const size_t longer = units % n;  // the first `longer` parts hold one unit more
-  const size_t first = i * base + std::min(i, longer);
-  const size_t last = first + base + (i < longer ? 1 : 0);
-  return {first < units ? first * unit : count, last < units ? last * unit : count};
-}
-
 struct ThreadTeam::Impl {
-  std::shared_ptr<Shared> shared = std::make_shared<Shared>();
-  int size = 1;
+  Impl(const TeamPlan& plan, bool oversubscribed)
+      : shared(std::make_shared<Shared>(plan, oversubscribed)) {}
+
+  std::shared_ptr<Shared> shared;
+  int capacity = 1;  // threads, the caller's included
+  int active = 0;    // of those, in the regions now
   bool busy = false;
   std::vector<std::string> notes;
 
@@ -199,18 +121,18 @@ struct ThreadTeam::Impl {
     } catch (const std::exception& error) {
       reason = error.what();
     }
-    size = 1 + shared->arrived.fetch_or(Shared::kClosed, std::memory_order_acq_rel);
-    if (size < wanted + 1) {
+    capacity = 1 + shared->arrived.fetch_or(Shared::kClosed, std::memory_order_acq_rel);
+    if (capacity < wanted + 1) {
       notes.push_back("asked for " + std::to_string(wanted + 1) + " threads, have " +
-                      std::to_string(size) + ": " + reason);
+                      std::to_string(capacity) + ": " + reason);
     }
   }
 
 #if NIBBLE_THREAD_SANITIZER
   // The sanitizer cannot see into libtbb and takes every task that it hands over for a race.
-  std::vector<std::jthread> threads;
+  std::vector<std::jthread> workers;
   void start_workers(int count) {
-    for (int i = 0; i < count; ++i) threads.emplace_back([state = shared] { state->work(); });
+    for (int i = 0; i < count; ++i) workers.emplace_back([state = shared] { state->work(); });
     await_arrivals(count);
   }
 #else
@@ -232,52 +154,126 @@ struct ThreadTeam::Impl {
     }
   }
 
-  void region(void (*fn)(void*, int), void* context) {
-    shared->fn = fn;
-    shared->context = context;
-    shared->start(size - 1);
-    if (fn != nullptr) {
-      const DefaultFloatMode mode;
-      fn(context, 0);
-    }
-    shared->wait_for_workers();
+  void use(int count) {
+    if (count == active) return;
+    shared->barrier.use(count);
+    shared->shares.use(count);
+    active = count;
+  }
+
+  void region(JobFunction job, void* context) {
+    const DefaultFloatMode mode;
+    if (active == 1) return job(context, 0);
+    shared->barrier.region(job, context, [](int) {});
+  }
+
+  // The same, with the time of each share taken.
+  struct Timed {
+    JobFunction job;
+    void* context;
+    WorkerShares* shares;
+  };
+  void timed_region(JobFunction job, void* context) {
+    if (shared->barrier.is_alone()) return region(job, context);  // would be one core's times
+    const DefaultFloatMode mode;
+    Timed timed{job, context, &shared->shares};
+    const auto start = Clock::now();
+    const auto run = [](void* own, int worker) {
+      const Timed& t = *static_cast<Timed*>(own);
+      const auto begin = Clock::now();
+      t.job(t.context, worker);
+      t.shares->add_time(worker, nanoseconds_since(begin));
+    };
+    // A worker that did not come counts as slow: its share's time, and the region's until then.
+    const auto late = [&](int worker) { timed.shares->add_time(worker, nanoseconds_since(start)); };
+    shared->barrier.region(run, &timed, late);
+    timed.shares->end_region();
   }
 };
 
-ThreadTeam::ThreadTeam() : impl_(std::make_unique<Impl>()) {}
+ThreadTeam::ThreadTeam(const TeamPlan& plan, bool oversubscribed)
+    : impl_(std::make_unique<Impl>(plan, oversubscribed)) {}
 
 Result<std::unique_ptr<ThreadTeam>> ThreadTeam::create(int threads) {
   if (threads < 1 || threads > kMaxThreads) {
     return Error{ErrorCode::kUsage, "threads must be 1 to " + std::to_string(kMaxThreads) +
                                         ", not " + std::to_string(threads)};
   }
-  std::unique_ptr<ThreadTeam> team(new ThreadTeam);
+  TeamPlan plan;
+  plan.workers.resize(static_cast<size_t>(threads));
+  plan.decoders = plan.readers = threads;
+  plan.nodes = {0};
+  return create(plan);
+}
+
+Result<std::unique_ptr<ThreadTeam>> ThreadTeam::create(const TeamPlan& plan) {
+  const auto threads = static_cast<int>(plan.workers.size());
+  NIBBLE_CHECK(threads >= 1 && threads <= kMaxThreads);
+  std::unique_ptr<ThreadTeam> team(new ThreadTeam(plan, threads > usable_cpus(plan)));
   Impl& impl = *team->impl_;
-  impl.shared->oversubscribed = threads > usable_cpus();
   if (threads > 1) impl.hire(threads - 1);
+  impl.use(impl.capacity);
   return team;
 }
 
 ThreadTeam::~ThreadTeam() {
-  if (impl_->size > 1) impl_->region(nullptr, nullptr);
+  if (impl_->capacity == 1) return;
+  impl_->use(impl_->capacity);
+  impl_->shared->barrier.region(nullptr, nullptr, [](int) {});
 }
 
 int ThreadTeam::size() const {
-  return impl_->size;
+  return impl_->active;
 }
+
+int ThreadTeam::capacity() const {
+  return impl_->capacity;
+}
+
+void ThreadTeam::use(int workers) {
+  impl_->use(std::clamp(workers, 1, impl_->capacity));
+}
+
+const TeamPlan& ThreadTeam::plan() const {
+  return impl_->shared->plan;
+}
+
+Range ThreadTeam::range(size_t count, size_t unit, int worker) const {
+  return impl_->shared->shares.range(count, unit, worker);
+}
+
+int ThreadTeam::nodes() const {
+  int nodes = 1;
+  for (int worker = 0; worker < size(); ++worker) {
+    nodes = std::max(nodes, 1 + plan().workers[static_cast<size_t>(worker)].node);
+  }
+  return nodes;
+}
+
+Range ThreadTeam::range_of_node(size_t count, size_t unit, int node) const {
+  Range all{count, count};
+  for (int worker = size() - 1; worker >= 0; --worker) {
+    if (plan().workers[static_cast<size_t>(worker)].node != node) continue;
+    const Range mine = range(count, unit, worker);
+    if (all.empty()) all.end = mine.end;
+    all.begin = mine.begin;
+  }
+  return all;
+}
+
+ThreadTeam::Caller::Caller(const ThreadTeam& team) : binding_(team.plan().workers[0].cpus) {}
 
 const std::vector<std::string>& ThreadTeam::notes() const {
   return impl_->notes;
 }
 
-void ThreadTeam::run_impl(void (*fn)(void*, int), void* context) {
+void ThreadTeam::run_impl(JobFunction job, void* context) {
   NIBBLE_CHECK(!impl_->busy);  // a region inside a region would wait for itself
   impl_->busy = true;
-  if (impl_->size == 1) {
-    const DefaultFloatMode mode;
-    fn(context, 0);
+  if (impl_->shared->shares.by_speed() && impl_->active > 1) {
+    impl_->timed_region(job, context);
   } else {
-    impl_->region(fn, context);
+    impl_->region(job, context);
   }
   impl_->busy = false;
 }
@@ -297,7 +293,7 @@ void ThreadTeam::run_dynamic_impl(size_t count, size_t unit, void (*fn)(void*, R
 }
 
 void ThreadTeam::rest() {
-  impl_->shared->epoch.fetch_or(Shared::kRestBit, std::memory_order_relaxed);
+  impl_->shared->barrier.rest();
 }
 
 }  // namespace nibble

@@ -1,6 +1,6 @@
-// Detection (see topology.h): hwloc's tree, cut to the CPUs this process may run on, and the limits
-// of its control groups (cgroup.h). Ids of cores, packages and nodes are renumbered from 0 over
-// what is usable.
+// Detection (see topology.h): hwloc's tree, or what sysfs_topology.h reads, cut to the CPUs this
+// process may run on, and the limits of its control groups (cgroup.h). Ids of cores, packages and
+// nodes are renumbered from 0 over what is usable.
 #include "runtime/machine/topology.h"
 
 #include <hwloc.h>
@@ -14,38 +14,21 @@
 #include <memory>
 #include <optional>
 #include <set>
-#include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "runtime/machine/cgroup.h"
+#include "runtime/machine/cpu_list.h"
+#include "runtime/machine/sysfs_topology.h"
+#include "runtime/machine/team_plan.h"
 
 namespace nibble {
 namespace {
-
-constexpr int kMaxCpu = 1 << 16;
 
 struct DestroyTopology {
   void operator()(hwloc_topology_t topology) const { hwloc_topology_destroy(topology); }
 };
 using HwlocTopology = std::unique_ptr<hwloc_topology, DestroyTopology>;
-
-// "0-3,8" -> {0, 1, 2, 3, 8}; nothing when it is not such a list.
-std::optional<std::set<int>> parse_cpu_list(const std::string& text) {
-  const size_t start = std::min(text.find_first_not_of(" \t\n"), text.size());
-  const std::string list = text.substr(start, text.find_last_not_of(" \t\n") + 1 - start);
-  if (list.find_first_not_of("0123456789,-") != std::string::npos) return std::nullopt;
-  std::set<int> cpus;
-  std::istringstream stream(list);
-  for (int first; stream >> first;) {
-    int last = first;
-    if (stream.peek() == '-' && (stream.get(), !(stream >> last))) return std::nullopt;
-    if (first < 0 || last < first || last >= kMaxCpu) return std::nullopt;
-    for (int cpu = first; cpu <= last; ++cpu) cpus.insert(cpu);
-    if (stream.peek() == ',') stream.get();
-  }
-  if (!stream.eof() || cpus.empty()) return std::nullopt;
-  return cpus;
-}
 
 // What follows "key" on its line in a /proc file.
 std::optional<std::string> field(const std::optional<std::string>& text, const std::string& key) {
@@ -110,28 +93,69 @@ unsigned ancestor_index(hwloc_topology_t topology, hwloc_obj_t pu, hwloc_obj_typ
 }
 
 // hwloc sorts kinds by efficiency, the fastest last, but only where it knows their order.
-unsigned kind_of(hwloc_topology_t topology, hwloc_obj_t pu) {
+long kind_of(hwloc_topology_t topology, hwloc_obj_t pu, long* clock) {
   const int kind = hwloc_cpukinds_get_by_cpuset(topology, pu->cpuset, 0);
   int efficiency = -1;
+  unsigned infos = 0;
+  hwloc_info_s* info = nullptr;
   if (kind < 0 || hwloc_cpukinds_get_info(topology, static_cast<unsigned>(kind), nullptr,
-                                          &efficiency, nullptr, nullptr, 0) != 0) {
+                                          &efficiency, &infos, &info, 0) != 0) {
     return 0;
   }
-  return efficiency < 0 ? 0 : static_cast<unsigned>(efficiency);
+  long small = 1;
+  for (unsigned i = 0; i < infos; ++i) {
+    if (std::string_view(info[i].name) == "FrequencyMaxMHz") *clock = std::atol(info[i].value);
+    if (std::string_view(info[i].value) == "IntelAtom") small = 2;
+  }
+  *clock /= small;
+  return std::max(efficiency, 0);
 }
 
-void number_kinds(Topology* result) {
-  std::set<int> kinds;
-  for (const CpuInfo& cpu : result->cpus) kinds.insert(cpu.core_kind);
-  for (CpuInfo& cpu : result->cpus) {
-    cpu.core_kind = static_cast<int>(std::distance(kinds.begin(), kinds.find(cpu.core_kind)));
+// Renumbers the kinds from 0 and guesses their speeds: `speed` of a CPU where it is told, else half
+// of the next faster kind's. Measuring them (core_speed.h) is better.
+void number_kinds(const std::vector<long>& kind, const std::vector<long>& speed, Topology* result) {
+  std::map<long, long> speeds;  // of the kinds, slowest first
+  for (size_t i = 0; i < kind.size(); ++i) {
+    speeds[kind[i]] = std::max(speeds[kind[i]], speed[i]);
   }
-  result->core_kinds = static_cast<int>(kinds.size());
+  for (size_t i = 0; i < kind.size(); ++i) {
+    result->cpus[i].core_kind =
+        static_cast<int>(std::distance(speeds.begin(), speeds.find(kind[i])));
+  }
+  result->core_kinds = static_cast<int>(speeds.size());
+  result->kind_speeds.clear();
+  const long fastest = speeds.rbegin()->second;
+  const bool told =
+      std::all_of(speeds.begin(), speeds.end(), [](const auto& each) { return each.second > 0; });
+  double guess = 2;
+  for (auto each = speeds.rbegin(); each != speeds.rend(); ++each) {
+    guess /= 2;
+    const double relative = static_cast<double>(each->second) / static_cast<double>(fastest);
+    result->kind_speeds.insert(result->kind_speeds.begin(), told ? std::min(1.0, relative) : guess);
+  }
+}
+
+// Kinds by the capacities that the system tells, where hwloc sees one kind alone. Cores within a
+// tenth of each other are one kind: the clocks of equal cores differ that much.
+void read_capacities(const std::string& sys_root, Topology* result) {
+  const std::vector<long> capacities = sysfs_capacities(sys_root, result->cpus);
+  std::vector<long> sorted = capacities;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<long> kinds;
+  for (const long capacity : capacities) {
+    long start = sorted.front();  // of this one's kind
+    for (const long other : sorted) {
+      if (other <= capacity && other > start + start / 10) start = other;
+    }
+    kinds.push_back(start);
+  }
+  number_kinds(kinds, capacities, result);
 }
 
 void read_cpus(hwloc_topology_t topology, const std::set<int>& allowed, bool one_node,
                Topology* result) {
   std::map<unsigned, int> cores, packages, nodes;
+  std::vector<long> kinds, clocks;
   for (hwloc_obj_t pu = nullptr;
        (pu = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_PU, pu)) != nullptr;) {
     const int os_index = static_cast<int>(pu->os_index);
@@ -141,16 +165,20 @@ void read_cpus(hwloc_topology_t topology, const std::set<int>& allowed, bool one
     cpu.core = dense_index(
         &cores, ancestor_index(topology, pu, HWLOC_OBJ_CORE, (1u << 30) + pu->logical_index));
     cpu.package = dense_index(&packages, ancestor_index(topology, pu, HWLOC_OBJ_PACKAGE, 0));
-    const int node = pu->nodeset != nullptr ? hwloc_bitmap_first(pu->nodeset) : 0;
-    cpu.node = dense_index(&nodes, one_node ? 0 : static_cast<unsigned>(std::max(node, 0)));
-    cpu.core_kind = static_cast<int>(kind_of(topology, pu));
+    // The first of several is the ordinary memory; high-bandwidth memory comes after it.
+    const int first = pu->nodeset != nullptr ? hwloc_bitmap_first(pu->nodeset) : 0;
+    const int node = one_node ? 0 : std::max(first, 0);
+    cpu.node = dense_index(&nodes, static_cast<unsigned>(node));
+    if (static_cast<size_t>(cpu.node) == result->node_ids.size()) result->node_ids.push_back(node);
+    clocks.push_back(0);
+    kinds.push_back(kind_of(topology, pu, &clocks.back()));
     result->cpus.push_back(cpu);
   }
   if (result->cpus.empty()) return;
   result->cores = static_cast<int>(cores.size());
   result->packages = static_cast<int>(packages.size());
   result->nodes = static_cast<int>(nodes.size());
-  number_kinds(result);
+  number_kinds(kinds, clocks, result);
 }
 
 void read_caches(hwloc_topology_t topology, Topology* result) {
@@ -188,7 +216,27 @@ void assume_flat(const std::set<int>& allowed, Topology* result) {
   }
   result->cores = static_cast<int>(result->cpus.size());
   result->notes.push_back(
-      "hwloc tells nothing about this machine: one node assumed, each CPU taken for a core");
+      "neither hwloc nor /sys tells about this machine: one node assumed, each CPU taken for a "
+      "core");
+}
+
+void one_node(Topology* result) {
+  for (CpuInfo& cpu : result->cpus) cpu.node = 0;
+  result->nodes = 1;
+  result->node_ids = {0};
+}
+
+// A cpuset can forbid the memory of a node whose CPUs may be used.
+void memory_nodes(const std::string& sys_root, Topology* result) {
+  const auto text = field(read_system_file(sys_root + "/proc/self/status"), "Mems_allowed_list:");
+  const auto allowed = text ? parse_cpu_list(*text) : std::nullopt;
+  if (!allowed || result->nodes == 1) return;
+  for (const int node : result->node_ids) {
+    if (allowed->contains(node)) continue;
+    result->notes.push_back("this process may not use the memory of node " + std::to_string(node) +
+                            " (cpuset): one node assumed");
+    return one_node(result);
+  }
 }
 
 uint64_t machine_memory(const std::string& sys_root, std::vector<std::string>* notes) {
@@ -207,16 +255,11 @@ uint64_t machine_memory(const std::string& sys_root, std::vector<std::string>* n
 }  // namespace
 
 int Topology::default_threads() const {
-  std::map<int, std::set<int>> cores_of_kind;
-  for (const CpuInfo& cpu : cpus) cores_of_kind[cpu.core_kind].insert(cpu.core);
-  size_t threads = 0;
-  for (auto kind = cores_of_kind.rbegin(); kind != cores_of_kind.rend(); ++kind) {
-    threads += kind->second.size();
-    if (threads > 1) break;  // phones have a lone fastest core: it works with the next kind
-  }
-  auto limit = static_cast<double>(threads);
-  if (cpu_quota > 0) limit = std::min(limit, cpu_quota);
-  return std::max(1, static_cast<int>(limit));
+  return plan_team(*this, {})->decoders;
+}
+
+int Topology::default_prompt_threads() const {
+  return plan_team(*this, {})->readers;
 }
 
 Topology detect_topology(const std::string& sys_root) {
@@ -229,10 +272,19 @@ Topology detect_topology(const std::string& sys_root) {
 
   const HwlocTopology topology = load_hwloc(sys_root);
   if (topology != nullptr) read_cpus(topology.get(), allowed, fake_nodes, &result);
-  if (result.cpus.empty()) {
-    assume_flat(allowed, &result);
-  } else {
+  if (!result.cpus.empty()) {
     read_caches(topology.get(), &result);
+  } else if (read_sysfs_topology(sys_root, allowed, &result)) {
+    if (fake_nodes) one_node(&result);
+  } else {
+    assume_flat(allowed, &result);
+  }
+  if (result.core_kinds == 1) read_capacities(sys_root, &result);
+  if (result.node_ids.empty()) result.node_ids.push_back(0);
+  memory_nodes(sys_root, &result);
+  for (const char* file : {"/proc/device-tree/model", "/sys/firmware/devicetree/base/model"}) {
+    const auto model = read_system_file(sys_root + file);
+    if (model && result.board.empty()) result.board = model->c_str();  // it ends in a NUL
   }
 
   CgroupLimits limits = read_cgroup_limits(sys_root);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -16,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/machine/fork_join.h"
 #include "runtime/machine/memory.h"
 
 #if defined(__x86_64__)
@@ -89,18 +91,41 @@ INSTANTIATE_TEST_SUITE_P(Sizes, ThreadTeamSizes, testing::Values(1, 2, 3, 4, 8))
 TEST_P(ThreadTeamSizes, RunsEveryWorkerAtTheSameTimeOnItsOwnThread) {
   const int size = GetParam();
   auto team = make_team(size);
-  std::vector<std::thread::id> threads(static_cast<size_t>(size));
-  std::atomic<int> inside{0};
-  team->run([&](int worker) {
-    threads[static_cast<size_t>(worker)] = std::this_thread::get_id();
-    ++inside;
-    while (inside < size) std::this_thread::yield();  // hangs unless all are there together
-  });
-  EXPECT_EQ(threads[0], std::this_thread::get_id());
-  const std::vector<std::thread::id> first = threads;
+  const auto threads_together = [&] {
+    std::vector<std::thread::id> threads(static_cast<size_t>(size));
+    std::atomic<int> inside{0};
+    team->run([&](int worker) {
+      threads[static_cast<size_t>(worker)] = std::this_thread::get_id();
+      ++inside;
+      while (inside < size) std::this_thread::yield();  // hangs unless all are there together
+    });
+    return threads;
+  };
+  const std::vector<std::thread::id> first = threads_together();
+  EXPECT_EQ(first[0], std::this_thread::get_id());
   EXPECT_EQ(std::set<std::thread::id>(first.begin(), first.end()).size(), first.size());
-  team->run([&](int worker) { threads[static_cast<size_t>(worker)] = std::this_thread::get_id(); });
-  EXPECT_EQ(threads, first) << "a worker keeps its thread";
+  EXPECT_EQ(threads_together(), first) << "a worker keeps its thread";
+}
+
+// A worker that is busy elsewhere, as on a machine with more to do, does not hold the caller up:
+// its share is done once, by the caller, and when it comes it finds nothing to do.
+TEST_P(ThreadTeamSizes, TheCallerDoesTheShareOfAWorkerThatDoesNotCome) {
+  const int size = GetParam();
+  auto team = make_team(size);
+  const auto caller = std::this_thread::get_id();
+  int by_caller = 0;
+  for (int region = 0; region < 2000; ++region) {
+    std::vector<std::atomic<int>> done(static_cast<size_t>(size));
+    std::atomic<int> mine{0};
+    team->run([&](int worker) {
+      ++done[static_cast<size_t>(worker)];
+      if (std::this_thread::get_id() == caller) ++mine;
+    });
+    by_caller += mine;
+    for (const auto& times : done) ASSERT_EQ(times, 1) << "region " << region;
+  }
+  EXPECT_GE(by_caller, 2000);
+  EXPECT_LE(by_caller, 2000 * size);
 }
 
 // Plain memory, handed round: worker w adds to its neighbour's value of the last region, which only
@@ -174,6 +199,242 @@ TEST(ThreadTeamTest, RestEndsSpinningAtOnce) {
   EXPECT_EQ(ran, 400);
   // Without rest() each round spins for 80 us of its 1.1 ms.
   EXPECT_LT(cpu_seconds() - before, 0.06 * wall);
+}
+
+TEST(ThreadTeamTest, UsesSomeOfItsWorkersAndLetsTheOthersSleep) {
+  auto team = make_team(4);
+  std::vector<int> sizes = {4, 1, 3, 2, 4, 2, 1, 4, 3};
+  for (int round = 0; round < 200; ++round) {
+    const int size = sizes[static_cast<size_t>(round) % sizes.size()];
+    team->use(size);
+    ASSERT_EQ(team->size(), size);
+    ASSERT_EQ(team->capacity(), 4);
+    for (int region = 0; region < 5; ++region) {
+      std::atomic<int> mask{0};
+      team->run([&](int worker) { mask |= 1 << worker; });
+      ASSERT_EQ(mask, (1 << size) - 1);
+    }
+  }
+  team->use(9);
+  EXPECT_EQ(team->size(), 4) << "there are no more";
+
+  // Two at work: the other two use no CPU.
+  team->use(2);
+  team->run([](int) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const double before = cpu_seconds();
+  const auto start = Clock::now();
+  while (Clock::now() < start + std::chrono::milliseconds(200)) team->run([](int) {});
+  const double wall = std::chrono::duration<double>(Clock::now() - start).count();
+  EXPECT_LT(cpu_seconds() - before, 2.2 * wall);
+}
+
+// The counter of regions starts again after 2^31, which a small model reaches in hours.
+TEST(ForkJoinTest, GoesOnWhenTheCountOfRegionsStartsAgain) {
+  constexpr uint32_t kLast = UINT32_MAX / 2;
+  for (const uint32_t first : {kLast - 1000, kLast - 1, kLast}) {
+    ForkJoin barrier(3, false, first);
+    std::vector<std::jthread> workers;
+    for (int w = 1; w < 3; ++w) {
+      workers.emplace_back([&barrier, w] {
+        barrier.serve(w, [w](JobFunction job, void* context) { job(context, w); });
+      });
+    }
+    std::atomic<int> ran{0};
+    const auto job = [](void* count, int) { ++*static_cast<std::atomic<int>*>(count); };
+    for (int region = 0; region < 3000; ++region) {
+      if (region % 100 == 50) barrier.use(2);
+      if (region % 100 == 0) barrier.use(3);
+      barrier.region(job, &ran, [](int) {});
+    }
+    EXPECT_EQ(ran, 3000 / 2 * 5);
+    barrier.use(3);
+    barrier.region(nullptr, nullptr, [](int) {});
+  }
+}
+
+// A worker that takes five times as long as the caller, as one whose CPU others use: it is not
+// waited for all the time, and it gets new chances.
+TEST(ForkJoinTest, GoesOnAloneWhereWaitingEatsTheHelp) {
+  ForkJoin barrier(2, false);
+  std::jthread helper(
+      [&] { barrier.serve(1, [](JobFunction job, void* context) { job(context, 1); }); });
+  struct Counts {
+    std::thread::id caller = std::this_thread::get_id();
+    std::atomic<int> shares{0};
+    std::atomic<int> by_helper{0};
+  } counts;
+  const auto job = [](void* context, int worker) {
+    Counts& c = *static_cast<Counts*>(context);
+    const bool helps = std::this_thread::get_id() != c.caller;
+    c.by_helper += helps;
+    ++c.shares;
+    if (worker == 0 || helps) {
+      std::this_thread::sleep_for(std::chrono::microseconds(helps ? 1000 : 200));
+    }
+  };
+  int regions = 0;
+  const auto until = [&](bool alone) {
+    for (int i = 0; i < 20'000 && barrier.is_alone() != alone; ++i, ++regions) {
+      barrier.region(job, &counts, [](int) {});
+    }
+    return barrier.is_alone() == alone;
+  };
+  EXPECT_TRUE(until(true));
+  const int before = counts.by_helper;
+  EXPECT_GT(before, 0);
+  EXPECT_TRUE(until(false)) << "after a while it is tried again";
+  EXPECT_EQ(counts.by_helper, before) << "alone means alone";
+  EXPECT_TRUE(until(true));
+  EXPECT_GT(counts.by_helper, before);
+  EXPECT_EQ(counts.shares, 2 * regions);
+  barrier.region(nullptr, nullptr, [](int) {});
+}
+
+TeamPlan plan_of_kinds(const std::vector<double>& speeds) {
+  TeamPlan plan;
+  for (size_t i = 0; i < speeds.size(); ++i) {
+    plan.workers.push_back({0, static_cast<int>(i), speeds[i], {}});
+  }
+  plan.decoders = plan.readers = static_cast<int>(speeds.size());
+  plan.nodes = {0};
+  return plan;
+}
+
+TEST(WorkerSharesTest, FollowSpeedsAndCoverEverythingOnce) {
+  WorkerShares shares({1, 0.5, 0.25, 0.25});
+  EXPECT_EQ(shares.range(1600, 16, 0).end, 800u);
+  EXPECT_EQ(shares.range(1600, 16, 1).end, 1200u);
+  for (const int active : {4, 3, 2, 1}) {
+    shares.use(active);
+    for (const size_t count : {0, 1, 7, 16, 100, 1152, 262144}) {
+      for (const size_t unit : {1, 3, 16}) {
+        size_t begin = 0;
+        for (int worker = 0; worker < active; ++worker) {
+          const Range range = shares.range(count, unit, worker);
+          ASSERT_EQ(range.begin, begin);
+          ASSERT_LE(range.begin, range.end);
+          ASSERT_TRUE(range.end == count || range.end % unit == 0);
+          begin = range.end;
+        }
+        ASSERT_EQ(begin, count);
+      }
+    }
+  }
+}
+
+// Worker 1 takes three times as long for the same work, then as long as the others.
+TEST(WorkerSharesTest, AreCorrectedWhenSpeedsAreNotAsTheySeemed) {
+  WorkerShares shares({1, 1});
+  const auto spend = [&](double slowness, int regions) {
+    for (int i = 0; i < regions; ++i) {
+      shares.add_time(0, static_cast<uint64_t>(1e5 * shares.share(0)));
+      shares.add_time(1, static_cast<uint64_t>(1e5 * slowness * shares.share(1)));
+      shares.end_region();
+    }
+  };
+  spend(1, 5000);
+  EXPECT_EQ(shares.share(1), 0.5) << "equal speeds stay equal";
+  spend(3, 5000);
+  EXPECT_NEAR(shares.share(1), 0.25, 0.02);
+  spend(1, 5000);
+  EXPECT_NEAR(shares.share(1), 0.5, 0.02);
+  spend(1e9, 5000);
+  EXPECT_NEAR(shares.share(1), 0.025, 0.001) << "enough to notice that it recovers";
+  spend(1, 20'000);
+  EXPECT_NEAR(shares.share(1), 0.5, 0.02);
+}
+
+TEST(WorkerSharesTest, OfThoseWhoRestAreKept) {
+  WorkerShares shares({1, 1, 0.5});
+  shares.use(2);
+  for (int i = 0; i < 5000; ++i) {
+    shares.add_time(0, 1000);
+    shares.add_time(1, static_cast<uint64_t>(3000 * shares.share(1) / shares.share(0)));
+    shares.end_region();
+  }
+  EXPECT_NEAR(shares.share(1), 0.25, 0.01);
+  shares.use(3);
+  EXPECT_NEAR(shares.share(2), 0.2, 0.001) << "half of an average one's";
+}
+
+// The team itself: a worker that needs four times as long for a row gets a quarter of the rows.
+TEST(ThreadTeamTest, GivesASlowWorkerLess) {
+  auto made = ThreadTeam::create(plan_of_kinds({1, 1}));
+  ASSERT_TRUE(made.ok());
+  ThreadTeam& team = **made;
+  if (team.size() < 2) GTEST_SKIP() << "no second thread";
+  constexpr size_t kRows = 200;
+  const auto rows_of_slow = [&] {
+    const Range slow = team.range(kRows, 1, 1);
+    return slow.end - slow.begin;
+  };
+  ASSERT_EQ(rows_of_slow(), kRows / 2);
+  const auto limit = Clock::now() + std::chrono::seconds(20);  // a busy machine needs longer
+  while (rows_of_slow() >= 80 && Clock::now() < limit) {
+    std::vector<std::atomic<int>> done(kRows);
+    team.run([&](int worker) {
+      const Range rows = team.range(kRows, 1, worker);
+      timespec time = {};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+      const auto cpu = [&] {
+        timespec now = {};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return (now.tv_sec - time.tv_sec) * 1'000'000'000L + now.tv_nsec - time.tv_nsec;
+      };
+      const long row_ns = worker == 0 ? 200 : 800;
+      for (size_t row = rows.begin; row < rows.end; ++row) ++done[row];
+      while (cpu() < row_ns * static_cast<long>(rows.end - rows.begin)) {
+      }
+    });
+    for (const auto& times : done) ASSERT_EQ(times, 1);
+  }
+  EXPECT_LT(rows_of_slow(), 80u) << "goes to 40 on a quiet machine";
+}
+
+TEST(ThreadTeamTest, KeepsItsWorkersWhereThePlanWants) {
+  cpu_set_t all;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+  int first = 0;
+  while (!CPU_ISSET(static_cast<size_t>(first), &all)) ++first;
+  TeamPlan plan;
+  plan.workers.assign(3, {0, 0, 1, {first}});
+  plan.decoders = plan.readers = 3;
+  plan.nodes = {0};
+  auto made = ThreadTeam::create(plan);
+  ASSERT_TRUE(made.ok());
+  std::vector<int> cpus(3);
+  {
+    const ThreadTeam::Caller caller(**made);
+    (*made)->run([&](int worker) {
+      cpu_set_t set;
+      sched_getaffinity(0, sizeof(set), &set);
+      cpus[static_cast<size_t>(worker)] =
+          CPU_COUNT(&set) == 1 && CPU_ISSET(static_cast<size_t>(first), &set) ? 1 : 0;
+    });
+  }
+  EXPECT_EQ(cpus, (std::vector<int>{1, 1, 1}));
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&all, &after)) << "the caller is free again";
+}
+
+TEST(ThreadTeamTest, RangesOfNodesAreThoseOfTheirWorkers) {
+  TeamPlan plan;
+  for (const int node : {0, 0, 1, 1, 1}) plan.workers.push_back({node, 0, 1, {}});
+  plan.decoders = plan.readers = 5;
+  plan.nodes = {0, 1};
+  auto made = ThreadTeam::create(plan);
+  ASSERT_TRUE(made.ok());
+  if ((*made)->size() < 5) GTEST_SKIP() << "fewer threads";
+  EXPECT_EQ((*made)->nodes(), 2);
+  EXPECT_EQ((*made)->range_of_node(1600, 16, 0).end, 640u);
+  EXPECT_EQ((*made)->range_of_node(1600, 16, 1).begin, 640u);
+  EXPECT_EQ((*made)->range_of_node(1600, 16, 1).end, 1600u);
+  (*made)->use(2);
+  EXPECT_EQ((*made)->nodes(), 1);
+  EXPECT_EQ((*made)->range_of_node(1600, 16, 0).end, 1600u);
+  EXPECT_TRUE((*made)->range_of_node(1600, 16, 1).empty());
 }
 
 TEST(ThreadTeamTest, LivesAgainAndAgain) {

@@ -9,35 +9,16 @@
 #include <string>
 
 #include "runtime/machine/cgroup.h"
+#include "tests/machine/made_machine.h"
 
 namespace nibble {
 namespace {
 
+using test::FakeMachine;
 namespace fs = std::filesystem;
 
-class FakeMachine : public testing::Test {
+class Cgroup : public FakeMachine {
  protected:
-  void SetUp() override {
-    char pattern[] = "/tmp/nibble_topology_XXXXXX";
-    ASSERT_NE(mkdtemp(pattern), nullptr);
-    root_ = pattern;
-    write("/proc/self/status", "Name:\tnibble\nCpus_allowed:\tf\nCpus_allowed_list:\t0-3\n");
-    write("/sys/devices/system/cpu/online", "0-3\n");
-    write("/proc/meminfo", "MemTotal:       8000000 kB\nMemFree: 1 kB\n");
-    write("/proc/cmdline", "quiet\n");
-    write("/proc/self/cgroup", "0::/\n");
-    write("/proc/self/mountinfo", "25 1 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n");
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) const {
-    fs::create_directories((root_ / path.substr(1)).parent_path());
-    std::ofstream(root_ / path.substr(1)) << text;
-  }
-  void remove(const std::string& path) const { fs::remove_all(root_ / path.substr(1)); }
-  CgroupLimits limits() const { return read_cgroup_limits(root_.string()); }
-  Topology topology() const { return detect_topology(root_.string()); }
-
   // v1 with the CPU and the memory hierarchy at their usual places.
   void use_v1(const std::string& group) const {
     write("/proc/self/cgroup", "5:cpu,cpuacct:" + group + "\n3:memory:" + group +
@@ -46,11 +27,7 @@ class FakeMachine : public testing::Test {
           "30 1 0:3 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
           "31 1 0:4 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
   }
-
-  fs::path root_;
 };
-
-using Cgroup = FakeMachine;
 
 TEST_F(Cgroup, WithoutLimitsHasNone) {
   const CgroupLimits none = limits();
@@ -181,6 +158,8 @@ TEST_F(TopologyTest, WithoutHwlocIsFlatWithOneNote) {
   EXPECT_EQ(flat.default_threads(), 4);
   ASSERT_EQ(flat.notes.size(), 1u);
   EXPECT_NE(flat.notes[0].find("hwloc"), std::string::npos);
+  EXPECT_EQ(flat.node_ids, std::vector<int>{0});
+  EXPECT_EQ(flat.kind_speeds, std::vector<double>{1});
 }
 
 TEST_F(TopologyTest, HasOnlyAllowedCpusThatAreOn) {
@@ -220,6 +199,53 @@ TEST_F(TopologyTest, GarbageHwlocIsFlat) {
   }
 }
 
+// Two packages of two cores with two hardware threads, as /sys of a server without hwloc has them.
+TEST_F(TopologyTest, WithoutHwlocReadsSys) {
+  allow("0-7", "0-7");
+  write("/sys/devices/system/node/online", "0,2\n");
+  write("/sys/devices/system/node/node0/cpulist", "0-1,4-5\n");
+  write("/sys/devices/system/node/node2/cpulist", "2-3,6-7\n");
+  for (int cpu = 0; cpu < 8; ++cpu) {
+    const std::string directory = "/sys/devices/system/cpu/cpu" + std::to_string(cpu);
+    const int core = cpu % 4;
+    const std::string pair = std::to_string(core) + "," + std::to_string(core + 4) + "\n";
+    write(directory + "/topology/core_cpus_list", pair);
+    write(directory + "/topology/physical_package_id", std::to_string(core / 2) + "\n");
+    write(directory + "/cache/index0/type", "Data\n");
+    write(directory + "/cache/index0/level", "1\n");
+    write(directory + "/cache/index0/size", "48K\n");
+    write(directory + "/cache/index0/shared_cpu_list", pair);
+  }
+  const Topology machine = topology();
+  EXPECT_TRUE(machine.notes.empty()) << machine.notes[0];
+  EXPECT_EQ(machine.cores, 4);
+  EXPECT_EQ(machine.packages, 2);
+  EXPECT_EQ(machine.nodes, 2);
+  EXPECT_EQ(machine.node_ids, (std::vector<int>{0, 2}));
+  EXPECT_EQ(machine.cpus[6].node, 1);
+  EXPECT_EQ(machine.cpus[6].core, machine.cpus[2].core);
+  ASSERT_EQ(machine.caches.size(), 1u);
+  EXPECT_EQ(machine.caches[0].count, 4);
+  EXPECT_EQ(machine.caches[0].size_bytes, 48u << 10);
+  EXPECT_EQ(machine.caches[0].shared_by_cpus, 2);
+  EXPECT_EQ(machine.default_threads(), 4);
+
+  remove("/sys/devices/system/cpu/cpu5/topology");  // half a story is none
+  EXPECT_EQ(topology().cores, 8);
+  EXPECT_EQ(topology().notes.size(), 1u);
+}
+
+TEST_F(TopologyTest, ACpusetWithoutTheMemoryOfANodeIsOneNode) {
+  const std::vector<test::MadePackage> two = {{{{2}}}, {{{2}}}};
+  write("/hwloc.xml", test::MadeXml(two).text());
+  write("/proc/self/status", "Cpus_allowed_list:\t0-3\nMems_allowed_list:\t0-1\n");
+  EXPECT_EQ(topology().nodes, 2);
+  write("/proc/self/status", "Cpus_allowed_list:\t0-3\nMems_allowed_list:\t1\n");
+  EXPECT_EQ(topology().nodes, 1);
+  ASSERT_EQ(topology().notes.size(), 1u);
+  EXPECT_NE(topology().notes[0].find("node 0"), std::string::npos);
+}
+
 class HybridMachine : public FakeMachine {
  protected:
   // 2 performance cores of 2 CPUs (0-3), 4 efficient cores (4-7), 2 NUMA nodes (0-3, 4-7), as
@@ -229,10 +255,7 @@ class HybridMachine : public FakeMachine {
     fs::copy_file(NIBBLE_SOURCE_DIR "/tests/machine/hybrid.xml", root_ / "hwloc.xml");
     allow("0-7");
   }
-  void allow(const std::string& list) const {
-    write("/proc/self/status", "Cpus_allowed_list:\t" + list + "\n");
-    write("/sys/devices/system/cpu/online", "0-7\n");
-  }
+  void allow(const std::string& list) const { FakeMachine::allow(list, "0-7"); }
 };
 
 TEST_F(HybridMachine, HasKindsSiblingsNodesAndCaches) {
