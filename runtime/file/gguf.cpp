@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <new>
 
+#include "runtime/file/check.h"
 #include "runtime/file/concat.h"
 #include "runtime/file/gguf_part.h"
 #include "runtime/file/gguf_split.h"
 #include "runtime/machine/memory.h"
+#include "simd/registry.h"
 
 namespace nibble {
 std::string_view gguf_type_name(GgufType type) {
@@ -17,7 +19,8 @@ std::string_view gguf_type_name(GgufType type) {
 }
 
 Result<Format> supported_format(const GgufTensor& tensor) {
-  if (const auto format = format_from_gguf(tensor.type_id)) return *format;
+  const auto format = format_from_gguf(tensor.type_id);
+  if (format && has_kernels(*format)) return *format;
   const std::string_view name = gguf_type_info(tensor.type_id).name;
   return Error{ErrorCode::kData,
                concat(tensor.name, ": type ", name.empty() ? std::to_string(tensor.type_id) : name,
@@ -43,21 +46,41 @@ Result<GgufFile> GgufFile::open(const std::string& path) try {
     std::move(part.tensors.begin(), part.tensors.end(), std::back_inserter(file.tensors_));
   }
 
-  std::vector<std::string_view> names;
-  for (const auto& [key, value] : file.metadata_) names.push_back(key);
-  file.key_order_ = order_names(names).order;
-  names.clear();
-  for (const GgufTensor& tensor : file.tensors_) names.push_back(tensor.name);
-  NameOrder order = order_names(names);
-  if (order.repeated) {
-    return Error{ErrorCode::kData, concat(path, ": tensor ", quoted(names[*order.repeated]),
-                                          " is in part ", file.tensors_[*order.repeated].shard + 1,
-                                          " again; download all parts of one model again")};
+  if (const std::optional<uint32_t> repeated = file.index_names()) {
+    const GgufTensor& tensor = file.tensors_[*repeated];
+    return Error{ErrorCode::kData,
+                 concat(path, ": tensor ", quoted(tensor.name), " is in part ", tensor.shard + 1,
+                        " again; download all parts of one model again")};
   }
-  file.tensor_order_ = std::move(order.order);
+  NIBBLE_TRY_VOID(file.check_read());
   return file;
 } catch (const std::bad_alloc&) {
   return Error{ErrorCode::kOs, path + ": not enough memory to read the file's header"};
+}
+
+GgufFile GgufFile::assemble(std::string path,
+                            std::vector<std::pair<std::string, GgufValue>> metadata,
+                            std::vector<GgufTensor> tensors,
+                            std::vector<std::unique_ptr<Mapping>> mappings) {
+  GgufFile file;
+  file.path_ = std::move(path);
+  file.metadata_ = std::move(metadata);
+  file.tensors_ = std::move(tensors);
+  file.mappings_ = std::move(mappings);
+  for (const auto& mapping : file.mappings_) file.file_bytes_ += mapping->size();
+  NIBBLE_CHECK(!file.index_names());
+  return file;
+}
+
+std::optional<uint32_t> GgufFile::index_names() {
+  std::vector<std::string_view> names;
+  for (const auto& [key, value] : metadata_) names.push_back(key);
+  key_order_ = order_names(names).order;
+  names.clear();
+  for (const GgufTensor& tensor : tensors_) names.push_back(tensor.name);
+  NameOrder order = order_names(names);
+  tensor_order_ = std::move(order.order);
+  return order.repeated;
 }
 
 const GgufValue* GgufFile::find(std::string_view key) const {
@@ -126,6 +149,22 @@ Result<const GgufArray*> GgufFile::get_array(std::string_view key) const {
   if (value == nullptr) return nullptr;
   if (const auto* array = std::get_if<GgufArray>(&value->data)) return array;
   return wrong_type(key, "an array");
+}
+
+bool GgufFile::is_input(const std::string& path) const {
+  return std::any_of(mappings_.begin(), mappings_.end(),
+                     [&](const auto& mapping) { return mapping->is_file(path); });
+}
+
+Result<void> GgufFile::check_read() const {
+  for (const auto& mapping : mappings_) {
+    if (const std::optional<uint64_t> lost = mapping->lost()) {
+      return Error{ErrorCode::kIo, concat(path_, ": could not be read at byte ", *lost,
+                                          ": it was cut short or its disk failed while in use; put "
+                                          "the file back and load it again")};
+    }
+  }
+  return {};
 }
 
 void GgufFile::release_pages(const GgufTensor& tensor) const {

@@ -72,7 +72,7 @@ struct GgufTensor {
   }
 };
 
-// The format of a tensor's weights, or error 65: "blk.3.ffn_up.weight: type IQ2_XXS is not
+// The format of a tensor's weights, or error 65: "blk.3.ffn_up.weight: type IQ1_S is not
 // supported; use a Q4_0, Q8_0 or F16 file".
 Result<Format> supported_format(const GgufTensor& tensor);
 
@@ -82,6 +82,13 @@ class GgufFile {
   // first must be given). Errors: 66 missing, a directory, a device; 65 not a valid file; the
   // message names the file, the key or tensor, the byte offset, what was found and what to do.
   static Result<GgufFile> open(const std::string& path);
+
+  // A model that comes from other files, as if it were one GGUF file. Keys and names must be
+  // distinct, and each tensor's data lie in a mapping or outlive the object.
+  static GgufFile assemble(std::string path,
+                           std::vector<std::pair<std::string, GgufValue>> metadata,
+                           std::vector<GgufTensor> tensors,
+                           std::vector<std::unique_ptr<Mapping>> mappings);
 
   GgufFile(GgufFile&&) noexcept;
   GgufFile& operator=(GgufFile&&) noexcept;
@@ -109,6 +116,14 @@ class GgufFile {
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   const GgufTensor* tensor(std::string_view name) const;
 
+  // Whether `path` names one of the mapped files, by whatever link: writing it would lose them.
+  bool is_input(const std::string& path) const;
+
+  // Error 74 when a page of the files could not be read: what was read of it are zeros. To be asked
+  // behind every use of tensors' data and before its result is given away. Any thread; costs
+  // nothing.
+  Result<void> check_read() const;
+
   // Tells the system that [data, data + bytes) is not needed any more (its pages are dropped from
   // this process; the file stays in the page cache). For weights that were packed elsewhere.
   void release_pages(const GgufTensor& tensor) const;
@@ -117,6 +132,8 @@ class GgufFile {
 
  private:
   GgufFile();
+  // Makes find() and tensor() ready; the index of a tensor whose name an earlier one has.
+  std::optional<uint32_t> index_names();
   Error missing(std::string_view key) const;
   Error wrong_type(std::string_view key, std::string_view wanted) const;
 

@@ -50,10 +50,10 @@ Result<uint64_t> tensor_bytes(const GgufCursor& cursor, uint32_t type_id,
                                "a newer nibble; use a Q4_0, Q8_0 or F16 file"));
   }
   if (type.removed) {
-    return cursor.error(concat("type ", type.name,
-                               " is no longer in use; download the Q4_0 file "
-                               "of this model, which is arranged for the CPU "
-                               "while it loads"));
+    const std::string_view instead = type.name.starts_with("IQ4_NL") ? "IQ4_NL" : "Q4_0";
+    return cursor.error(
+        concat("type ", type.name, " is no longer in use; download the ", instead,
+               " file of this model, which is arranged for the CPU while it loads"));
   }
   if (dims[0] % type.block != 0) {
     return cursor.error(concat("rows of ", dims[0], " elements, but type ", type.name,

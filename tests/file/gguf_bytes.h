@@ -80,13 +80,7 @@ void expect_path_refused(const std::string& path, ErrorCode code,
 // Processor time of this program: what a busy machine does not change.
 double cpu_seconds();
 // Limits on it are multiplied by this.
-#if defined(__has_feature)
-#define NIBBLE_HAS_FEATURE(feature) __has_feature(feature)
-#else
-#define NIBBLE_HAS_FEATURE(feature) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    NIBBLE_HAS_FEATURE(address_sanitizer) || NIBBLE_HAS_FEATURE(thread_sanitizer)
+#if defined(NIBBLE_SANITIZED)
 inline constexpr double kSlowness = 20;
 #else
 inline constexpr double kSlowness = 1;

@@ -183,8 +183,15 @@ TEST(GgufHostile, TensorTypes) {
   expect_refused(typed(2, 33), ErrorCode::kData,
                  {"'w'", "rows of 33 elements", "Q4_0", "blocks of 32"});
   expect_refused(typed(12, 1152), ErrorCode::kData, {"Q4_K", "blocks of 256"});
-  expect_refused(typed(31, 32), ErrorCode::kData,
-                 {"'w'", "Q4_0_4_4", "no longer in use", "download the Q4_0 file"});
+  const std::vector<std::string> removed[] = {
+      {"Q4_0_4_4", "Q4_0"},     {"Q4_0_4_8", "Q4_0"},     {"Q4_0_8_8", "Q4_0"},    {}, {},
+      {"IQ4_NL_4_4", "IQ4_NL"}, {"IQ4_NL_4_8", "IQ4_NL"}, {"IQ4_NL_8_8", "IQ4_NL"}};
+  for (uint32_t i = 0; i < std::size(removed); ++i) {
+    if (removed[i].empty()) continue;
+    expect_refused(typed(31 + i, 32), ErrorCode::kData,
+                   {"'w'", "type " + removed[i][0] + " is no longer in use",
+                    "download the " + removed[i][1] + " file"});
+  }
   expect_refused(typed(4, 32), ErrorCode::kData, {"Q4_2", "no longer in use"});
   expect_refused(typed(999, 32), ErrorCode::kData,
                  {"'w'", "type 999 is not known", "Q4_0, Q8_0 or F16"});
@@ -194,13 +201,13 @@ TEST(GgufHostile, TensorTypes) {
 TEST(GgufHostile, UnsupportedTypeIsTheLoadersBusiness) {
   const TemporaryFolder folder;
   const auto opened = GgufFile::open(
-      folder.write("m", file({}, {tensor("blk.3.ffn_up.weight", {256}, 16, 0)}, 66)));
+      folder.write("m", file({}, {tensor("blk.3.ffn_up.weight", {256}, 19, 0)}, 50)));
   ASSERT_TRUE(opened.ok()) << opened.error().message;
   const auto format = supported_format(opened->tensors()[0]);
   ASSERT_FALSE(format.ok());
   EXPECT_EQ(format.error().code, ErrorCode::kData);
   EXPECT_EQ(format.error().message,
-            "blk.3.ffn_up.weight: type IQ2_XXS is not supported; use a Q4_0, Q8_0 or F16 file");
+            "blk.3.ffn_up.weight: type IQ1_S is not supported; use a Q4_0, Q8_0 or F16 file");
 }
 
 TEST(GgufHostile, Offsets) {
