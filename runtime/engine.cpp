@@ -1,12 +1,34 @@
+#include <algorithm>
 #include <cstdlib>
 
 #include "runtime/engine_impl.h"
+#include "runtime/machine/core_speed.h"
+#include "runtime/machine/team_plan.h"
 #include "simd/format.h"
 
 namespace nibble {
 namespace {
 
-constexpr int kMaxThreads = 1024;
+Result<TeamPlan> make_plan(const Topology& machine, CpuFeatures features,
+                           const EngineOptions& options) {
+  TeamRequest request;
+  request.threads = options.threads;
+  request.prompt_threads = options.prompt_threads;
+  request.cpus = options.cpus;
+  request.numa = options.numa;
+  request.kind_speeds = options.core_speeds;
+  const auto kinds = static_cast<size_t>(machine.core_kinds);
+  if (!options.core_speeds.empty() && options.core_speeds.size() != kinds) {
+    return Error{ErrorCode::kUsage, "core speeds: " + std::to_string(options.core_speeds.size()) +
+                                        " given, but this machine has " + std::to_string(kinds) +
+                                        (kinds == 1 ? " kind" : " kinds") +
+                                        " of core (nibble cpu shows them)"};
+  }
+  if (request.kind_speeds.empty() && machine.core_kinds > 1) {
+    request.kind_speeds = core_speeds(machine, features, options.cache_directory);
+  }
+  return plan_team(machine, request);
+}
 
 }  // namespace
 
@@ -18,11 +40,6 @@ Engine::Engine() = default;
 Engine::~Engine() = default;
 
 Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
-  if (options.threads < 0 || options.threads > kMaxThreads) {
-    return Error{ErrorCode::kUsage, "threads is " + std::to_string(options.threads) +
-                                        ", must be 1 to " + std::to_string(kMaxThreads) +
-                                        " (or 0 for the machine's default)"};
-  }
   std::string isa = options.isa;
   if (isa.empty()) {
     if (const char* forced = std::getenv("NIBBLE_ISA")) isa = forced;
@@ -38,8 +55,9 @@ Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
   Impl& impl = *engine->impl_;
   impl.topology = detect_topology();
   impl.notes = impl.topology.notes;
-  const int threads = options.threads != 0 ? options.threads : impl.topology.default_threads();
-  NIBBLE_TRY(impl.team, ThreadTeam::create(threads));
+  NIBBLE_TRY(const TeamPlan plan, make_plan(impl.topology, features, options));
+  NIBBLE_TRY(impl.team, ThreadTeam::create(plan));
+  const auto threads = static_cast<int>(plan.workers.size());
   if (impl.team->size() < threads) {
     impl.notes.push_back("only " + std::to_string(impl.team->size()) + " of " +
                          std::to_string(threads) + " threads could be started");
@@ -48,7 +66,11 @@ Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
 }
 
 int Engine::threads() const {
-  return impl_->team->size();
+  return std::min(impl_->team->plan().decoders, impl_->team->capacity());
+}
+
+int Engine::prompt_threads() const {
+  return std::min(impl_->team->plan().readers, impl_->team->capacity());
 }
 
 std::vector<std::string> Engine::notes() const {

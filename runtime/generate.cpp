@@ -2,14 +2,13 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
+#include "runtime/answer.h"
 #include "runtime/engine_impl.h"
-#include "runtime/lookup.h"
 #include "runtime/sampler.h"
 #include "runtime/session_impl.h"
-#include "runtime/text/utf8.h"
+#include "runtime/speculation.h"
 
 namespace nibble {
 namespace {
@@ -25,103 +24,6 @@ uint64_t peak_memory_bytes() {
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 }
-
-// How many of the largest logits decide what is sampled; 0: all of them.
-size_t deciding_logits(const GenerateOptions& options) {
-  constexpr int kMost = 512;  // beyond, a screen saves little
-  const SamplingOptions& s = options.sampling;
-  const bool raises = s.repeat_penalty < 1 || s.presence_penalty < 0 || s.frequency_penalty < 0;
-  if (options.logprobs >= 0 || raises) return 0;
-  int top = s.temperature == 0 ? 1 : s.top_k;
-  if (top == 0) return 0;
-  // Penalties push down at most so many, and others move up.
-  if (s.repeat_penalty != 1 || s.presence_penalty != 0 || s.frequency_penalty != 0) {
-    if (s.penalty_last_n > kMost) return 0;
-    top += s.penalty_last_n;
-  }
-  return top <= kMost ? static_cast<size_t>(top) : 0;
-}
-
-// Streams text to the callback, holding back what may become a stop string.
-class TextSink {
- public:
-  TextSink(const std::vector<std::string>& stops, const TextCallback& on_text)
-      : stops_(stops), on_text_(on_text) {}
-
-  // False when generation has to end: a stop string was met, or the callback said so.
-  bool push(std::string_view bytes) { return take(utf8_.push(bytes)); }
-
-  void finish() {
-    if (!stopped_ && take(utf8_.finish())) emit(held_.size());
-  }
-
-  bool met_stop() const { return stopped_; }
-  std::string&& text() && { return std::move(text_); }
-
- private:
-  bool take(std::string_view fresh) {
-    held_ += fresh;
-    size_t stop = std::string::npos;
-    size_t keep = 0;
-    for (const std::string& s : stops_) {
-      if (s.empty()) continue;
-      stop = std::min(stop, held_.find(s));
-      // The longest end of the held text that begins this stop string.
-      for (size_t n = std::min(s.size() - 1, held_.size()); n > keep; --n) {
-        if (held_.ends_with(std::string_view(s).substr(0, n))) keep = n;
-      }
-    }
-    if (stop != std::string::npos) {
-      stopped_ = true;
-      emit(stop);
-      return false;
-    }
-    return emit(held_.size() - keep);
-  }
-
-  bool emit(size_t count) {
-    if (count == 0) return true;
-    const std::string_view ready = std::string_view(held_).substr(0, count);
-    text_ += ready;
-    const bool go_on = !on_text_ || on_text_(ready);
-    held_.erase(0, count);
-    return go_on;
-  }
-
-  const std::vector<std::string>& stops_;
-  const TextCallback& on_text_;
-  Utf8Stream utf8_;
-  std::string held_;
-  std::string text_;
-  bool stopped_ = false;
-};
-
-// The rows of one decoding pass: a token, and a guess of those that follow it.
-class Draft {
- public:
-  // At most `most` rows in all.
-  void start(int32_t token, const Lookup& lookup, size_t most) {
-    rows_[0] = token;
-    size_ = lookup.draft(std::span(rows_).subspan(1, most - 1));
-    right_ = 0;
-  }
-  std::span<const int32_t> rows() const { return std::span(rows_).first(size_ + 1); }
-
-  // Whether the token sampled is the next of the guess, and so evaluated already.
-  bool comes_true(int32_t token) {
-    if (right_ == size_ || rows_[right_ + 1] != token) return false;
-    ++right_;
-    return true;
-  }
-  size_t size() const { return size_; }
-  size_t right() const { return right_; }
-  size_t ahead() const { return size_ - right_; }
-
- private:
-  std::array<int32_t, Lookup::kMostRows> rows_{};
-  size_t size_ = 0;  // of the guess
-  size_t right_ = 0;
-};
 
 }  // namespace
 
@@ -140,102 +42,92 @@ Result<Completion> Session::Impl::generate(std::span<const int32_t> prompt,
   NIBBLE_TRY_VOID(check_fits(ids.size()));
 
   cancelled = false;
-  Completion done;
-  Sampler sampler(options.sampling, network.shape().vocabulary);
-  Lookup lookup(options.lookup ? static_cast<size_t>(context) + 1 : 0);
-  const auto accept = [&](int32_t id) {
-    sampler.accept(id);
-    if (options.lookup) lookup.accept(id);
-  };
-  for (const int32_t id : tokens) accept(id);
-  for (const int32_t id : ids) accept(id);
+  Answer answer(options, tokenizer, network.shape().vocabulary, on_text);
+  Completion& done = answer.completion();
+  Speculation guess(options.lookup ? static_cast<size_t>(context) + 1 : 0, draft.get());
+  for (const auto& seen : {std::span<const int32_t>(tokens), std::span<const int32_t>(ids)}) {
+    for (const int32_t id : seen) {
+      answer.see(id);
+      guess.accept(id);
+    }
+  }
 
   const Clock::time_point start = Clock::now();
   done.stats.cached_tokens = position();
   unfed.reset();
-  const size_t top = deciding_logits(options);
+  const size_t top = answer.top();
   NIBBLE_TRY_VOID(evaluate(ids, nullptr, top));
   done.stats.prompt_tokens = static_cast<int64_t>(ids.size());
   done.stats.prompt_s = seconds_since(start);
+  if (draft != nullptr) draft->begin(tokens);
 
-  TextSink sink(options.stop, on_text);
   const Clock::time_point decode_start = Clock::now();
   uint64_t cache_bytes = 0;
   uint64_t head_rows = 0;
   int64_t steps = 0;    // passes over the weights
   int64_t decoded = 0;  // tokens they gave
-  done.reason = StopReason::kMaxTokens;
-  const int64_t most = options.max_tokens < 0 ? INT64_MAX : options.max_tokens;
-  Draft draft;
   // Takes back what was evaluated on a guess and has not come true.
-  const auto drop_draft = [&] { tokens.resize(tokens.size() - draft.ahead()); };
-  while (static_cast<int64_t>(done.tokens.size()) < most) {
+  const auto drop_guess = [&] {
+    tokens.resize(tokens.size() - guess.ahead());
+    guess.judge(tokens.size());
+  };
+  while (!answer.ended()) {
     if (cancelled) {
-      done.reason = StopReason::kCancelled;
+      answer.end(StopReason::kCancelled);
       break;
     }
-    if (unfed && draft.comes_true(*unfed)) {
+    if (unfed && guess.comes_true(*unfed)) {
       ++done.stats.accepted_tokens;
+      done.stats.model_accepted_tokens += guess.by_model();
     } else if (unfed) {
-      drop_draft();
-      lookup.judge(draft.size(), draft.right());
-      draft = {};
+      drop_guess();
       if (position() >= context) {
-        done.reason = StopReason::kContextFull;
+        answer.end(StopReason::kContextFull);
         break;
       }
-      const int64_t rows =
-          std::min({static_cast<int64_t>(Lookup::kMostRows), batch, context - position(),
-                    most - static_cast<int64_t>(done.tokens.size())});
-      draft.start(*unfed, lookup, static_cast<size_t>(rows));
-      done.stats.drafted_tokens += static_cast<int64_t>(draft.size());
+      const int64_t rows = std::min(
+          {static_cast<int64_t>(Lookup::kMostRows), batch, context - position(), answer.left()});
+      NIBBLE_TRY_VOID(guess.start(tokens, *unfed, static_cast<size_t>(rows)));
+      const auto guessed = static_cast<int64_t>(guess.size());
+      done.stats.drafted_tokens += guessed;
+      done.stats.model_drafted_tokens += guess.by_model() ? guessed : 0;
       cache_bytes += cache.read_bytes(position());
-      NIBBLE_TRY_VOID(step(draft.rows(), logit_rows(draft.rows().size()), top));
-      if (top > 0) head_rows += ops.exact_head_rows();
+      const Clock::time_point pass_start = Clock::now();
+      NIBBLE_TRY_VOID(step(guess.rows(), workspace->logit_rows(guess.rows().size()), top));
+      guess.passed(seconds_since(pass_start));
+      if (top > 0) head_rows += workspace->exact_head_rows();
       ++steps;
     }
     decoded += unfed.has_value();
     unfed.reset();
-    const std::span<const float> row = logits(draft.right());
-    const int32_t id = sampler.sample(row);
-    accept(id);
+    const int32_t id = answer.take(logits(guess.right()));
+    guess.accept(id);
     unfed = id;
     if (done.stats.first_token_s == 0) done.stats.first_token_s = seconds_since(start);
-    if (tokenizer.is_end(id) && !options.ignore_end) {
-      done.reason = StopReason::kEndOfTurn;
-      break;
-    }
-    done.tokens.push_back(id);
-    if (options.logprobs >= 0) {
-      Step record;
-      record.id = id;
-      record.logprob = static_cast<float>(log_probability(row, id));
-      top_log_probabilities(row, options.logprobs, &record.top);
-      done.steps.push_back(std::move(record));
-    }
-    if (!sink.push(tokenizer.piece(id))) {
-      done.reason = sink.met_stop() ? StopReason::kStopString : StopReason::kCancelled;
-      break;
-    }
   }
-  drop_draft();
-  sink.finish();
-  if (sink.met_stop()) done.reason = StopReason::kStopString;
-  done.text = std::move(sink).text();
+  drop_guess();
+  answer.finish();
   done.stats.decode_tokens = decoded;
+  done.stats.decode_passes = steps;
+  if (draft != nullptr) {
+    done.stats.draft_s = draft->spent().seconds;
+    done.stats.draft_prompt_s = draft->spent().prompt_s;
+  }
   done.stats.decode_s = seconds_since(decode_start);
   if (steps > 0) {
+    const uint64_t draft_bytes = draft != nullptr ? draft->spent().bytes : 0;
     const auto count = static_cast<uint64_t>(decoded);
     const uint64_t weights = network.layer_bytes() + (top > 0 ? network.head().decode_bytes()
                                                               : network.head().exact.bytes());
     const uint64_t row_bytes = network.head().exact.tile_bytes;
-    done.stats.decode_bytes =
-        (static_cast<uint64_t>(steps) * weights + cache_bytes + head_rows * row_bytes) / count;
+    done.stats.decode_bytes = (static_cast<uint64_t>(steps) * weights + draft_bytes + cache_bytes +
+                               head_rows * row_bytes) /
+                              count;
     done.stats.head_rows = static_cast<double>(head_rows) / static_cast<double>(decoded);
   }
   done.stats.peak_memory_bytes = peak_memory_bytes();
   model->impl().engine->impl().team->rest();
-  return done;
+  return std::move(done);
 }
 
 Result<Completion> Session::complete(std::string_view prompt, const GenerateOptions& options,

@@ -1,8 +1,10 @@
 #include "runtime/kv_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
+#include "runtime/machine/placement.h"
 #include "simd/abi.h"
 
 namespace nibble {
@@ -16,7 +18,7 @@ size_t blocks_of(size_t window, int64_t context, int64_t batch) {
 
 // Keys or values of one head in one block.
 size_t block_size(const KvShape& shape, Format format) {
-  return NIBBLE_KEY_BLOCK * shape.head_dim * format_info(format).block_bytes;
+  return NIBBLE_KEY_BLOCK * row_bytes(format, shape.head_dim);
 }
 
 }  // namespace
@@ -31,6 +33,7 @@ Result<KvCache> KvCache::create(const KvShape& shape, int64_t context, int64_t b
                                 Format format) {
   KvCache cache;
   cache.shape_ = shape;
+  cache.context_ = context;
   cache.batch_ = batch;
   cache.format_ = format;
   const uint64_t total = bytes(shape, context, batch, format);
@@ -50,6 +53,10 @@ Result<KvCache> KvCache::create(const KvShape& shape, int64_t context, int64_t b
   return cache;
 }
 
+void KvCache::place(std::span<const int> nodes) const {
+  if (!nodes.empty()) place_pages(buffer_.as(), buffer_.size(), nodes);
+}
+
 size_t KvCache::block_bytes() const {
   return block_size(shape_, format_);
 }
@@ -64,14 +71,40 @@ uint8_t* KvCache::v_block(size_t layer, size_t head, size_t block) const {
   return k_block(layer, head, block) + block_bytes();
 }
 
-uint64_t KvCache::read_bytes(int64_t position) const {
-  const uint64_t position_bytes = block_bytes() / NIBBLE_KEY_BLOCK * 2 * shape_.kv_heads;
+uint64_t KvCache::read_bytes(const KvShape& shape, int64_t position, Format format) {
+  const uint64_t position_bytes = row_bytes(format, shape.head_dim) * 2 * shape.kv_heads;
   uint64_t total = 0;
-  for (const size_t window : shape_.windows) {
+  for (const size_t window : shape.windows) {
     const auto seen = static_cast<uint64_t>(position) + 1;
     total += (window == 0 ? seen : std::min<uint64_t>(seen, window)) * position_bytes;
   }
   return total;
+}
+
+size_t KvCache::state_bytes() const {
+  return layers_.size() * shape_.kv_heads * 2 * block_bytes();
+}
+
+bool KvCache::save_block(size_t block, int64_t position, uint8_t* to) const {
+  const auto stored = static_cast<size_t>(position);
+  if ((block + 1) * NIBBLE_KEY_BLOCK > stored) return false;
+  for (const Layer& layer : layers_) {
+    if (stored - block * NIBBLE_KEY_BLOCK > layer.blocks * NIBBLE_KEY_BLOCK) return false;
+  }
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    for (size_t head = 0; head < shape_.kv_heads; ++head, to += 2 * block_bytes()) {
+      std::memcpy(to, k_block(layer, head, block), 2 * block_bytes());  // its values too
+    }
+  }
+  return true;
+}
+
+void KvCache::load_block(size_t block, const uint8_t* from) {
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    for (size_t head = 0; head < shape_.kv_heads; ++head, from += 2 * block_bytes()) {
+      std::memcpy(k_block(layer, head, block), from, 2 * block_bytes());
+    }
+  }
 }
 
 int64_t KvCache::rewindable(int64_t position) const {

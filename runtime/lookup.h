@@ -3,8 +3,10 @@
 // it, in about the time of one, since the weights are read once; the sampler then chooses from each
 // token's logits as it would have, so a wrong draft costs time and never changes the answer.
 //
-// Drafts grow while they come true. After one that is wrong from its first token none is made for a
-// while, twice as long each time: free text loses next to nothing. Read next: generate.cpp.
+// Once found, a place is followed: an edited copy leaves it for a word and comes back a few tokens
+// on, and is met there by its first common token. Drafts grow while they come true. After one that
+// is wrong from its first token none is made for a while, twice as long each time: free text loses
+// next to nothing. Read next: generate.cpp.
 #pragma once
 
 #include <algorithm>
@@ -28,22 +30,20 @@ class Lookup {
 
   // The next token of the prompt or the answer.
   void accept(int32_t id) {
+    follow(id);
     if (const size_t n = said_.size(); n >= kGram) slots_[slot()] = static_cast<uint32_t>(n);
     said_.push_back(id);
+    if (strayed_ > 0) find();
     if (pause_ > 0) --pause_;
   }
 
   // Fills `out` with what may come next and returns how many tokens that is; often none. Where the
   // draft reaches the end of the text it goes on with itself: the text may be going in a circle.
   size_t draft(std::span<int32_t> out) const {
-    if (pause_ > 0 || said_.size() < kGram) return 0;
-    const size_t next = slots_[slot()];
-    if (next == 0 || !std::equal(said_.end() - kGram, said_.end(), said_.begin() + at(next))) {
-      return 0;
-    }
+    if (pause_ > 0 || source_ == 0 || strayed_ > 0) return 0;
     const size_t count = std::min(out.size(), length_);
-    const size_t circle = said_.size() - next;
-    for (size_t i = 0; i < count; ++i) out[i] = said_[next + i % circle];
+    const size_t circle = said_.size() - source_;
+    for (size_t i = 0; i < count; ++i) out[i] = said_[source_ + i % circle];
     return count;
   }
 
@@ -63,6 +63,45 @@ class Lookup {
  private:
   static constexpr size_t kGram = 3;
   static constexpr size_t kMostMisses = 6;
+  static constexpr size_t kNear = 12;  // tokens that an edit may leave out
+  static constexpr size_t kStray = 3;  // tokens to be followed for one that may stray
+  static constexpr size_t kMostFollowed = 48;
+
+  // Goes on in what is being repeated: past `id`, if it is what comes there next or soon.
+  void follow(int32_t id) {
+    if (source_ == 0) return;
+    if (strayed_ == 0 && said_[source_] == id) {
+      ++source_;
+      followed_ = std::min(followed_ + 1, kMostFollowed);
+      return;
+    }
+    if (followed_ < kStray) {  // chance, or lost by now
+      source_ = 0;
+      strayed_ = 1;
+      return;
+    }
+    followed_ -= kStray;
+    ++strayed_;
+    const size_t end = std::min(said_.size(), source_ + kNear);
+    for (size_t i = source_; i < end; ++i) {
+      if (said_[i] != id) continue;
+      source_ = i + 1;
+      strayed_ = 0;
+      return;
+    }
+  }
+
+  // Begins to follow what came after the last three tokens the last time, if they were said before.
+  void find() {
+    if (said_.size() < kGram) return;
+    const size_t next = slots_[slot()];
+    if (next == 0 || !std::equal(said_.end() - kGram, said_.end(), said_.begin() + at(next))) {
+      return;
+    }
+    source_ = next;
+    strayed_ = 0;
+    followed_ = 0;
+  }
 
   static std::ptrdiff_t at(size_t next) { return static_cast<std::ptrdiff_t>(next - kGram); }
   // Where the last three tokens' follower is kept: one place each, the latest wins.
@@ -77,6 +116,9 @@ class Lookup {
 
   std::vector<int32_t> said_;
   std::vector<uint32_t> slots_;  // index into said_ behind a trigram; 0: none
+  size_t source_ = 0;            // what is being repeated goes on here; 0: nothing is
+  size_t strayed_ = 1;           // tokens said since it was left
+  size_t followed_ = 0;          // tokens, less those that strayed
   size_t length_ = 1;            // of the next draft
   size_t misses_ = 0;            // in a row
   size_t pause_ = 0;             // tokens until the next draft

@@ -247,6 +247,30 @@ int32_t Sampler::sample(std::span<const float> logits) {
   return candidates_.empty() ? 0 : draw_unsorted();
 }
 
+int32_t Sampler::sample(std::span<const float> logits, TokenFilter& filter) {
+  constexpr size_t kLeastTried = 64;
+  constexpr size_t kTriedOfAll = 512;
+  const size_t count = selected();
+  const size_t tried = count == 0 ? kTriedOfAll : std::max(count, kLeastTried);
+  select_best(
+      std::min(tried, logits.size()), [&](auto use) { show(logits, use); }, &candidates_);
+  std::erase_if(candidates_, [&](const Candidate& one) { return !filter.allows(one.id); });
+  if (candidates_.empty()) {
+    filter.all_allowed(&allowed_);
+    auto penalised = penalised_.begin();
+    for (const int32_t id : allowed_) {
+      while (penalised != penalised_.end() && penalised->id < id) ++penalised;
+      const bool is_penalised = penalised != penalised_.end() && penalised->id == id;
+      const float logit = logits[static_cast<size_t>(id)];
+      candidates_.push_back({is_penalised ? penalise(logit, penalised->count) : logit, id});
+    }
+    std::sort(candidates_.begin(), candidates_.end(), better);
+  }
+  if (candidates_.empty()) return -1;
+  if (count > 0 && candidates_.size() > count) candidates_.resize(count);
+  return options_.temperature == 0 ? candidates_[0].id : draw_sorted();
+}
+
 // Sets weights_ and returns their sum.
 double Sampler::weigh(float best) {
   const double scale = 1.0 / options_.temperature;

@@ -36,6 +36,16 @@ struct Candidate {
   int32_t id;
 };
 
+// Which tokens may be chosen.
+class TokenFilter {
+ public:
+  virtual bool allows(int32_t id) = 0;
+  virtual void all_allowed(std::vector<int32_t>* out) = 0;  // ascending
+
+ protected:
+  ~TokenFilter() = default;
+};
+
 class Sampler {
  public:
   // `options` must be valid; all memory is allocated here.
@@ -47,6 +57,10 @@ class Sampler {
   // Picks an id. `logits` ([vocabulary]) is not changed. All logits must be finite (the session
   // checks). No allocation after the first call.
   int32_t sample(std::span<const float> logits);
+
+  // The same among the tokens that `filter` allows; -1 if there are none. The likeliest are asked
+  // for first, some hundreds where top-k asks for fewer, and all only if none of those is allowed.
+  int32_t sample(std::span<const float> logits, TokenFilter& filter);
 
  private:
   struct Penalised {
@@ -73,6 +87,7 @@ class Sampler {
   size_t recent_next_ = 0;
   std::vector<Penalised> penalised_;                // the tokens of the ring, by id
   std::vector<Candidate> candidates_;               // scratch
+  std::vector<int32_t> allowed_;                    // scratch
   std::vector<double> weights_;                     // scratch: of the candidates, the largest is 1
   std::vector<double> buckets_;                     // scratch of nucleus_end
   std::vector<std::pair<Candidate, size_t>> edge_;  // scratch of nucleus_end, with the index

@@ -2,85 +2,45 @@
 #include "runtime/session_impl.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/engine_impl.h"
 #include "runtime/file/check.h"
 #include "runtime/lookup.h"
+#include "runtime/memory_plan.h"
 
 namespace nibble {
-namespace {
 
-constexpr int64_t kDefaultContext = 4096;
-constexpr int64_t kMaxBatch = 4096;
-
-Error out_of_range(const char* what, int64_t value, int64_t high, const char* why) {
-  return Error{ErrorCode::kUsage, std::string(what) + " is " + std::to_string(value) +
-                                      ", must be 1 to " + std::to_string(high) + why};
-}
-
-// Whether every value is finite. Branch-free, so that the compiler vectorises it: the vocabulary
-// has a quarter of a million entries.
-bool all_finite(std::span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000u;
-  uint32_t bad = 0;
-  for (const float value : values) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    bad |= static_cast<uint32_t>((bits & kExponent) == kExponent);
-  }
-  return bad == 0;
-}
-
-}  // namespace
-
-Session::Impl::Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory,
-                    Buffer logits_memory)
+Session::Impl::Impl(std::shared_ptr<Model> m, KvCache kv, std::unique_ptr<Workspace> scratch)
     : model(std::move(m)),
-      network(*model->impl().network),
+      network(model->impl().network),
       tokenizer(*model->impl().tokenizer),
       cache(std::move(kv)),
-      scratch(std::move(ops_scratch)),
-      activation_memory(std::move(memory)),
-      ops(*model->impl().engine->impl().team, model->impl().engine->impl().kernels, scratch),
-      logit_memory(std::move(logits_memory)) {}
+      workspace(std::move(scratch)) {}
 
 Session::Session() = default;
 Session::~Session() = default;
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<Model> model,
                                                  const SessionOptions& options) {
-  const ModelShape& shape = model->impl().network->shape();
-  const int64_t context =
-      options.context == 0 ? std::min(shape.context, kDefaultContext) : options.context;
-  if (context < 1 || context > shape.context) {
-    return out_of_range("context", context, shape.context,
-                        ", the length the model was trained for");
-  }
-  if (options.batch < 1 || options.batch > kMaxBatch) {
-    return out_of_range("batch", options.batch, kMaxBatch, "");
-  }
-  const int64_t batch = std::min(options.batch, context);
-  const auto rows = static_cast<size_t>(batch);
+  const ModelShape& shape = model->impl().network.shape();
+  NIBBLE_TRY(const SessionMemory sizes, session_memory(shape, options));
   NIBBLE_TRY(KvCache cache,
-             KvCache::create(shape.kv_shape(), context, batch,
-                             options.kv == KvFormat::kF16 ? Format::kF16 : Format::kF32));
-  const size_t depth =
-      std::max({shape.embedding, shape.heads * shape.head_dim, shape.feed_forward});
-  NIBBLE_TRY(OpsScratch scratch, OpsScratch::create({rows, depth, shape.heads, shape.head_dim,
-                                                     static_cast<size_t>(context)}));
-  NIBBLE_TRY(Buffer memory, Buffer::allocate(Activations::bytes(shape, rows), "activations"));
-  NIBBLE_TRY(Buffer logits,
-             Buffer::allocate(Lookup::kMostRows * shape.vocabulary * sizeof(float), "logits"));
+             KvCache::create(shape.kv_shape(), sizes.context, sizes.batch, sizes.kv_format));
+  NIBBLE_TRY(auto workspace, Workspace::create(model->impl(), sizes.ops, Lookup::kMostRows));
+
+  cache.place(model->impl().nodes);
 
   std::unique_ptr<Session> session(new Session);
-  session->impl_ = std::make_unique<Impl>(std::move(model), std::move(cache), std::move(scratch),
-                                          std::move(memory), std::move(logits));
+  session->impl_ = std::make_unique<Impl>(std::move(model), std::move(cache), std::move(workspace));
   Impl& impl = *session->impl_;
-  impl.context = context;
-  impl.batch = batch;
-  impl.activations.bind(shape, rows, impl.activation_memory.as<float>());
-  impl.tokens.reserve(static_cast<size_t>(context));
+  impl.context = sizes.context;
+  impl.batch = sizes.batch;
+  impl.tokens.reserve(static_cast<size_t>(sizes.context));
+  if (options.draft != nullptr) {
+    SessionOptions draft_options = options;
+    draft_options.context = sizes.context;
+    NIBBLE_TRY(impl.draft, DraftModel::create(*impl.model, draft_options));
+  }
   return session;
 }
 
@@ -98,23 +58,25 @@ Result<void> Session::Impl::check_fits(size_t more) const {
   return Error{ErrorCode::kUsage, text};
 }
 
+Result<void> Session::Impl::check_known(std::span<const int32_t> ids) const {
+  const size_t vocabulary = network.shape().vocabulary;
+  for (const int32_t id : ids) {
+    if (id >= 0 && static_cast<size_t>(id) < vocabulary) continue;
+    return Error{ErrorCode::kUsage, "token id " + std::to_string(id) +
+                                        " is outside the vocabulary of " +
+                                        std::to_string(vocabulary)};
+  }
+  return {};
+}
+
 Result<void> Session::Impl::step(std::span<const int32_t> ids, Rows out, size_t top) {
   const size_t m = ids.size();
-  NIBBLE_DCHECK(m <= static_cast<size_t>(batch) && out.m >= 1 && out.m <= m);
-  const std::lock_guard lock(model->impl().engine->impl().regions);
-  activations.resize(m);
-  Pass pass{ops, cache, activations, ids, position()};
-  network.forward(pass);
-
-  const Rows x = activations.x;
-  const size_t first = m - out.m;
-  network.logits(ops, Rows{x.row(first), out.m, x.cols, x.stride}, out, top);
+  NIBBLE_DCHECK(m <= static_cast<size_t>(batch) && out.m <= m);
+  const Segment own{&cache, position(), m, out.m};
+  workspace->evaluate(ids, {&own, 1}, out, top);
   for (size_t t = 0; t < out.m; ++t) {
-    if (all_finite({out.row(t), out.cols})) continue;
-    return Error{ErrorCode::kData, model->path() +
-                                       ": the model's output is not finite at position " +
-                                       std::to_string(tokens.size() + first + t) +
-                                       "; the file's weights are damaged, download it again"};
+    const auto at = position() + static_cast<int64_t>(m - out.m + t);
+    NIBBLE_TRY_VOID(check_finite(*model, {out.row(t), out.cols}, at));
   }
   tokens.insert(tokens.end(), ids.begin(), ids.end());
   return {};
@@ -124,7 +86,8 @@ Result<void> Session::Impl::evaluate(std::span<const int32_t> ids, float* all, s
   const auto most = static_cast<size_t>(batch);
   for (size_t i = 0; i < ids.size() && !cancelled; i += most) {
     const size_t m = std::min(most, ids.size() - i);
-    Rows out = logit_rows(1);
+    Rows out =
+        workspace->logit_rows(i + m == ids.size() ? 1 : 0);  // only the last token's are asked for
     if (all != nullptr) out = {all + i * out.cols, m, out.cols, out.cols};
     NIBBLE_TRY_VOID(step(ids.subspan(i, m), out, top));
   }
@@ -139,24 +102,43 @@ size_t Session::Impl::keep(size_t count) {
   return count;
 }
 
+Result<void> Session::Impl::check_ids(std::span<const int32_t> ids) const {
+  if (ids.empty()) return Error{ErrorCode::kUsage, "no tokens to evaluate"};
+  NIBBLE_TRY_VOID(check_known(ids));
+  return check_fits(ids.size());
+}
+
 Result<std::vector<float>> Session::evaluate(std::span<const int32_t> ids, bool all_logits) {
   Impl& impl = *impl_;
-  const size_t vocabulary = impl.network.shape().vocabulary;
-  if (ids.empty()) return Error{ErrorCode::kUsage, "no tokens to evaluate"};
-  for (const int32_t id : ids) {
-    if (id < 0 || static_cast<size_t>(id) >= vocabulary) {
-      return Error{ErrorCode::kUsage, "token id " + std::to_string(id) +
-                                          " is outside the vocabulary of " +
-                                          std::to_string(vocabulary)};
-    }
+  NIBBLE_TRY_VOID(impl.check_ids(ids));
+  if (all_logits) {
+    std::vector<float> all(ids.size() * impl.network.shape().vocabulary);
+    NIBBLE_TRY_VOID(evaluate(ids, all));
+    return all;
   }
-  NIBBLE_TRY_VOID(impl.check_fits(ids.size()));
   impl.cancelled = false;
   impl.unfed.reset();
-  std::vector<float> all(all_logits ? ids.size() * vocabulary : 0);
-  NIBBLE_TRY_VOID(impl.evaluate(ids, all_logits ? all.data() : nullptr, 0));
-  if (!all_logits) all.assign(impl.logits(0).begin(), impl.logits(0).end());
-  return all;
+  NIBBLE_TRY_VOID(impl.evaluate(ids, nullptr, 0));
+  return std::vector<float>(impl.logits(0).begin(), impl.logits(0).end());
+}
+
+Result<void> Session::evaluate(std::span<const int32_t> ids, std::span<float> logits) {
+  Impl& impl = *impl_;
+  NIBBLE_TRY_VOID(impl.check_ids(ids));
+  if (logits.size() != ids.size() * impl.network.shape().vocabulary) {
+    return Error{ErrorCode::kUsage, "the logits of " + std::to_string(ids.size()) +
+                                        " tokens do not have the length " +
+                                        std::to_string(logits.size())};
+  }
+  impl.cancelled = false;
+  impl.unfed.reset();
+  return impl.evaluate(ids, logits.data(), 0);
+}
+
+Result<Completion> Session::generate(std::span<const int32_t> ids, const GenerateOptions& options,
+                                     const TextCallback& on_text) {
+  NIBBLE_TRY_VOID(impl_->check_known(ids));
+  return impl_->generate(ids, options, on_text);
 }
 
 void Session::reset() {
@@ -164,10 +146,12 @@ void Session::reset() {
   impl_->unfed.reset();
   impl_->messages.clear();
   impl_->fed.clear();
+  if (impl_->draft != nullptr) impl_->draft->reset();
 }
 
 void Session::cancel() {
   impl_->cancelled = true;
+  if (impl_->draft != nullptr) impl_->draft->cancel();
 }
 int64_t Session::position() const {
   return impl_->position();
@@ -176,9 +160,12 @@ int64_t Session::context() const {
   return impl_->context;
 }
 
+uint64_t Session::kv_bytes() const {
+  return impl_->cache.size();
+}
 uint64_t Session::memory_bytes() const {
-  return impl_->cache.size() + impl_->activation_memory.size() + impl_->scratch.size() +
-         impl_->logit_memory.size();
+  return impl_->cache.size() + impl_->workspace->size() +
+         (impl_->draft != nullptr ? impl_->draft->memory_bytes() : 0);
 }
 
 }  // namespace nibble

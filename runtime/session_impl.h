@@ -8,18 +8,18 @@
 #include <vector>
 
 #include "nibble/nibble.h"
+#include "runtime/draft_model.h"
 #include "runtime/kv_cache.h"
 #include "runtime/model_impl.h"
-#include "runtime/ops/ops.h"
+#include "runtime/workspace.h"
 
 namespace nibble {
 
 struct Session::Impl {
-  Impl(std::shared_ptr<Model> m, KvCache kv, OpsScratch ops_scratch, Buffer memory,
-       Buffer logits_memory);
+  Impl(std::shared_ptr<Model> m, KvCache kv, std::unique_ptr<Workspace> scratch);
 
   // Evaluates ids at the current position, at most `batch` of them; `out` gets the logits of the
-  // last out.m. top > 0: the `top` largest of each suffice.
+  // last out.m, which may be 0. top > 0: the `top` largest of each suffice.
   Result<void> step(std::span<const int32_t> ids, Rows out, size_t top);
   // Evaluates any number of ids in batches; stops early, without an error, when cancelled. The
   // logits of all go to all[ids][vocabulary], or, if that is null, those of the last to
@@ -27,6 +27,10 @@ struct Session::Impl {
   Result<void> evaluate(std::span<const int32_t> ids, float* all, size_t top);
   Result<Completion> generate(std::span<const int32_t> prompt, const GenerateOptions& options,
                               const TextCallback& on_text);
+  // Error 64 for an id outside the vocabulary.
+  Result<void> check_known(std::span<const int32_t> ids) const;
+  // The same, and for none, or more than fit the context.
+  Result<void> check_ids(std::span<const int32_t> ids) const;
   Result<void> check_fits(size_t more) const;
   // Forgets all but the first `count` tokens if the cache still allows it, else all. Returns how
   // many are kept.
@@ -39,24 +43,17 @@ struct Session::Impl {
   int64_t context = 0;
   int64_t batch = 0;
   KvCache cache;
-  OpsScratch scratch;
-  Buffer activation_memory;
-  Activations activations;
-  Ops ops;
+  std::unique_ptr<Workspace> workspace;
   // The logits of the last rows evaluated; evaluate() fills the first row only.
   std::span<const float> logits(size_t row) const {
-    const size_t vocabulary = network.shape().vocabulary;
-    return {logit_memory.as<float>() + row * vocabulary, vocabulary};
-  }
-  Rows logit_rows(size_t m) const {
-    const size_t vocabulary = network.shape().vocabulary;
-    return {logit_memory.as<float>(), m, vocabulary, vocabulary};
+    const Rows rows = workspace->logit_rows(row + 1);
+    return {rows.row(row), rows.cols};
   }
 
-  Buffer logit_memory;           // [Lookup::kMostRows][vocabulary]
   std::vector<int32_t> tokens;   // in the cache
   std::optional<int32_t> unfed;  // sampled, but not yet evaluated
   std::atomic<bool> cancelled{false};
+  std::unique_ptr<DraftModel> draft;  // may be null
 
   std::string system;
   std::vector<ChatMessage> messages;  // contents shielded

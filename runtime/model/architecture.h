@@ -1,12 +1,14 @@
 // What a model architecture is: one file in this folder that ends in one Architecture record.
 //
-// CMake collects the records of all files here, so adding an architecture is adding a file. The
-// file reads its hyperparameters, names its tensors, and writes its forward pass in the operations
-// of ops/ops.h. Read next: gemma3.cpp.
+// All of them are decoder-only transformers, and what tells one from another is a handful of
+// choices: which norms and biases its blocks have, how it rotates, which layers see a window. A
+// file here reads its papers' choices out of a GGUF file into Hyperparameters; network.cpp holds
+// the forward pass that they parametrise. CMake collects the records of all files here, so adding
+// an architecture is adding a file. Read next: gemma3.cpp, runtime/network.h.
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,9 +17,7 @@
 #include "nibble/result.h"
 #include "runtime/file/gguf.h"
 #include "runtime/kv_cache.h"
-#include "runtime/ops/head.h"
 #include "runtime/ops/ops.h"
-#include "runtime/weights.h"
 
 namespace nibble {
 
@@ -36,68 +36,48 @@ struct ModelShape {
   KvShape kv_shape() const { return {kv_heads, head_dim, windows}; }
 };
 
-// Scratch of one session for its largest batch m: every buffer a forward pass needs. Views of one
-// allocation; the names are those of the papers.
-struct Activations {
-  Rows x;         // [m][embedding]         the residual stream
-  Rows h;         // [m][embedding]         normed input, and output of a block
-  Rows q;         // [m][heads * head_dim]
-  Rows k, v;      // [m][kv_heads * head_dim]
-  Rows att;       // [m][heads * head_dim]
-  Rows gate, up;  // [m][feed_forward]
-  RopeTable rope, rope_local;
+// What is computed, apart from the weights. The defaults are Llama's.
+struct Hyperparameters {
+  ModelShape shape;
+  float eps = 0;              // of all norms
+  float embedding_scale = 1;  // of embedded tokens
+  Gate gate = Gate::kSilu;
 
-  // Bytes for a batch of m.
-  static size_t bytes(const ModelShape& shape, size_t m);
-  // Lays the views out in `memory`, for up to m rows.
-  void bind(const ModelShape& shape, size_t m, float* memory);
-  // Sets the number of rows of this step.
-  void resize(size_t m);
+  float attention_scale = 0;    // of the scores; 1 / sqrt(head_dim) where the file says nothing
+  float attention_softcap = 0;  // 0: none
+  float final_softcap = 0;      // of the logits
+  // Queries at `temperature_length` and beyond are scaled with the logarithm of their position
+  // (AttentionArgs); 0: none.
+  float temperature = 0;
+  int64_t temperature_length = 0;
+
+  RopeStyle rope_style = RopeStyle::kNorm;
+  RopeParameters rope;
+  RopeParameters rope_local;      // of layers with a window; n_rot 0: theirs is that of all
+  int64_t long_rope_context = 0;  // contexts beyond it use tensor rope_factors_long; 0: none
+  std::vector<bool> no_rope;      // per layer: its positions are not encoded; empty: none such
+
+  // Weights that its blocks have beyond Llama's.
+  bool qkv_biases = false;
+  bool qk_norms = false;        // of each head
+  bool post_norms = false;      // of what attention and feed-forward add to the residual stream
+  bool fused_matrices = false;  // Wq, Wk and Wv in one tensor, Wgate and Wup in another
 };
 
-// One evaluation of m tokens at positions position .. position + m - 1.
-struct Pass {
-  Ops& ops;
-  KvCache& cache;
-  Activations& a;
-  std::span<const int32_t> ids;
-  int64_t position = 0;
-};
-
-// A loaded architecture: hyperparameters and weights. Immutable and thread-safe.
-class Network {
- public:
-  virtual ~Network() = default;
-  const ModelShape& shape() const { return shape_; }
-
-  // Runs all layers: reads pass.ids, fills the cache, leaves the last hidden state in pass.a.x.
-  virtual void forward(Pass& pass) const = 0;
-  // logits[r] = head(norm(x[r])) for the rows given; x is changed. top > 0: it is enough that
-  // the `top` largest of each row are exact (ops/head.h).
-  virtual void logits(Ops& ops, Rows x, Rows out, size_t top) const = 0;
-
-  // Bytes of weights that one decoded token reads, without the head.
-  virtual uint64_t layer_bytes() const = 0;
-
-  const OutputHead& head() const { return head_; }
-  OutputHead& head() { return head_; }
-
- protected:
-  // out = head(x), screened where that is possible and asked for.
-  void apply_head(Ops& ops, Rows x, Rows out, size_t top) const;
-
-  ModelShape shape_;
-  OutputHead head_;
-};
+class HyperReader;
 
 struct Architecture {
   std::string_view name;  // general.architecture
-  // Reads hyperparameters and asks the loader for tensors. Errors (65) name key or tensor.
-  Result<std::unique_ptr<Network>> (*load)(const GgufFile& file, WeightLoader& loader);
+  // Errors (65) name the key.
+  Result<Hyperparameters> (*read)(const HyperReader& read);
 };
 
 // All architectures of this binary, by name.
 std::span<const Architecture* const> architectures();
+
+// The hyperparameters of a file. Error 65: an architecture or a value that is not supported, or one
+// that cannot be.
+Result<Hyperparameters> read_hyperparameters(const GgufFile& file);
 
 // Reads the hyperparameters of one architecture ("gemma3." + key), each within its limits.
 class HyperReader {
@@ -110,23 +90,30 @@ class HyperReader {
                       std::optional<uint64_t> fallback = {}) const;
   Result<double> real(std::string_view key, double low, double high,
                       std::optional<double> fallback = {}) const;
-  bool has(std::string_view key) const { return file_.find(prefix_ + std::string(key)) != nullptr; }
+  bool has(std::string_view key) const { return file_.find(name(key)) != nullptr; }
   std::string name(std::string_view key) const { return prefix_ + std::string(key); }
   const GgufFile& file() const { return file_; }
 
-  // The part that every decoder-only transformer has; windows are all global.
-  Result<ModelShape> shape() const;
+  // What every decoder-only transformer has; windows are all global. `rope_base` is the family's,
+  // for files that leave it out.
+  Result<Hyperparameters> common(double rope_base = 10000) const;
+
+  // Which layers see a window of attention.sliding_window: a flag per layer (true: window), or a
+  // period (an integer: every n-th layer is global; 0: none is). The fallbacks are the family's.
+  Result<void> windows(size_t window, size_t period, ModelShape* shape) const;
+
+  // Error 65 for a key that changes what is computed, is set to more than nothing, and was not read
+  // until now.
+  Result<void> refuse_unread() const;
 
  private:
+  Result<ModelShape> shape() const;
+  Result<void> rope(double base, Hyperparameters* h) const;
+  Result<void> yarn(double factor, double trained_context, RopeParameters* rope) const;
+
   const GgufFile& file_;
   std::string prefix_;
+  mutable std::vector<std::string> read_;  // keys that were asked for
 };
-
-// Names of a layer's tensors: layer_tensor(3, "attn_q") = "blk.3.attn_q.weight".
-std::string layer_tensor(size_t layer, std::string_view name);
-
-// The embedding table and the output head, which is the same tensor when the file has no "output".
-Result<void> load_embedding_and_head(WeightLoader& loader, const ModelShape& shape,
-                                     RowTable* embedding, OutputHead* head);
 
 }  // namespace nibble

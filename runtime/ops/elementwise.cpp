@@ -6,8 +6,11 @@
 
 namespace nibble {
 
-void fill_rope(const RopeParameters& parameters, int64_t position, size_t m, RopeTable* table) {
+void fill_rope(const RopeParameters& parameters, std::span<const Segment> segments,
+               RopeTable* table) {
   const size_t half = parameters.n_rot / 2;
+  size_t m = 0;
+  for (const Segment& segment : segments) m += segment.m;
   table->n_rot = parameters.n_rot;
   table->cos.resize(m * half);
   table->sin.resize(m * half);
@@ -17,10 +20,14 @@ void fill_rope(const RopeParameters& parameters, int64_t position, size_t m, Rop
                                                      static_cast<double>(parameters.n_rot)) *
                        parameters.scale;
     if (!parameters.divisors.empty()) frequency /= parameters.divisors[i];
-    for (size_t t = 0; t < m; ++t) {
-      const double angle = static_cast<double>(position + static_cast<int64_t>(t)) * frequency;
-      table->cos[t * half + i] = static_cast<float>(std::cos(angle));
-      table->sin[t * half + i] = static_cast<float>(std::sin(angle));
+    size_t at = i;
+    for (const Segment& segment : segments) {
+      for (size_t t = 0; t < segment.m; ++t, at += half) {
+        const double angle =
+            static_cast<double>(segment.position + static_cast<int64_t>(t)) * frequency;
+        table->cos[at] = static_cast<float>(std::cos(angle) * parameters.magnitude);
+        table->sin[at] = static_cast<float>(std::sin(angle) * parameters.magnitude);
+      }
     }
   }
 }
@@ -56,11 +63,20 @@ void Ops::add(Rows x, Rows y) {
   });
 }
 
+void Ops::add_bias(const std::vector<float>& bias, Rows y) {
+  if (bias.empty()) return;
+  const auto sum = kernels_.fn(Op::kAdd).unary;
+  each_row(y.m, y.m * y.cols, [&](size_t t) {
+    const UnaryArgs args{y.row(t), bias.data(), y.cols, 0};
+    sum(&args);
+  });
+}
+
 void Ops::softcap(Rows x, float cap) {
   if (cap == 0) return;
   const auto squash = kernels_.fn(Op::kSoftcap).unary;
   team_.run([&](int worker) {
-    const Range cols = split_range(x.cols, NIBBLE_LANES, worker, team_.size());
+    const Range cols = team_.range(x.cols, NIBBLE_LANES, worker);
     for (size_t t = 0; t < x.m; ++t) {
       const UnaryArgs args{x.row(t) + cols.begin, nullptr, cols.end - cols.begin, cap};
       if (!cols.empty()) squash(&args);

@@ -38,14 +38,22 @@ class TopBounds {
 
 }  // namespace
 
+uint64_t OutputHead::screen_bytes(const KernelSet& kernels, uint64_t least_bytes) const {
+  if (exact.kernel->activation != Activation::kF32 || exact.bytes() < least_bytes ||
+      exact.k % NIBBLE_BLOCK != 0) {
+    return 0;
+  }
+  const Layout layout = kernels.entry(Op::kMatmul, Format::kQ4_0).layout;
+  constexpr uint64_t kAlign = 64;  // of what an arena holds
+  const uint64_t rows = packed_bytes(Format::kQ4_0, layout, exact.n, exact.k);
+  return (rows + kAlign - 1) / kAlign * kAlign + exact.n * sizeof(float);
+}
+
 Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team,
                                       const GgufFile& file, uint64_t least_bytes) {
+  if (screen_bytes(kernels, least_bytes) == 0) return {};
   const size_t n = exact.n;
   const size_t k = exact.k;
-  if (exact.kernel->activation != Activation::kF32 || exact.bytes() < least_bytes ||
-      k % NIBBLE_BLOCK != 0) {
-    return {};
-  }
   const KernelEntry& kernel = kernels.entry(Op::kMatmul, Format::kQ4_0);
   PackedMatrix screen;
   screen.kernel = &kernel;
@@ -53,8 +61,12 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
   screen.n = n;
   screen.k = k;
   screen.tile_bytes = packed_bytes(Format::kQ4_0, kernel.layout, kernel.tile_n, k);
-  NIBBLE_TRY(memory_, Buffer::allocate(packed_bytes(Format::kQ4_0, kernel.layout, n, k),
-                                       "the screen of the output head"));
+  const RowPlaces places(&screen, team, &memory_);
+  const TeamPlan& plan = team.plan();
+  std::vector<int> nodes;
+  if (plan.bind_memory) nodes.assign(plan.nodes.begin(), plan.nodes.begin() + team.nodes());
+  NIBBLE_TRY_VOID(memory_.allocate("the screen of the output head", nodes));
+  places.settle(memory_);
   errors_.resize(n);
   std::atomic<size_t> bad{SIZE_MAX};
   const auto dequantize = kernels.fn(Op::kDequantizeRow, exact.format).dequantize;
@@ -63,7 +75,7 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
     const size_t q4_bytes = row_bytes(Format::kQ4_0, k);
     std::vector<float> row(k);
     std::vector<uint8_t> rows(kernel.tile_n * q4_bytes);
-    const Range mine = split_range(n, kernel.tile_n, worker, team.size());
+    const Range mine = team.range(n, kernel.tile_n, worker);
     size_t released = mine.begin;
     for (size_t first = mine.begin; first < mine.end; first += kernel.tile_n) {
       const size_t count = std::min<size_t>(kernel.tile_n, mine.end - first);
@@ -81,7 +93,7 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
         }
       }
       pack_rows(Format::kQ4_0, kernel.layout, rows.data(), count, k,
-                memory_.as() + first / kernel.tile_n * screen.tile_bytes);
+                const_cast<uint8_t*>(screen.at(first)));  // this head's own memory
       const size_t bytes = (first + count - released) * exact.tile_bytes;
       if (bytes >= kReleaseBytes || first + count == mine.end) {
         file.release_pages(exact.at(released), bytes);
@@ -94,7 +106,6 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
                                        std::to_string(bad.load()) +
                                        " is not finite; the file is damaged, download it again"};
   }
-  screen.data = memory_.as();
   screen_ = screen;
   return {};
 }
@@ -122,7 +133,7 @@ size_t Ops::refine_head(const OutputHead& head, const float* x, size_t top,
   // The top-th largest lower bound: no row whose upper bound is below it can be among the best.
   std::vector<TopBounds> parts(static_cast<size_t>(team_.size()), TopBounds(top));
   team_.run([&](int worker) {
-    const Range rows = split_range(logits.size(), 1, worker, team_.size());
+    const Range rows = team_.range(logits.size(), 1, worker);
     TopBounds& mine = parts[static_cast<size_t>(worker)];
     for (size_t i = rows.begin; i < rows.end; ++i) mine.add(logits[i] - unit * errors[i]);
   });
@@ -133,7 +144,7 @@ size_t Ops::refine_head(const OutputHead& head, const float* x, size_t top,
   const float least = all.least();
   std::atomic<size_t> computed{0};
   team_.run([&](int worker) {
-    const Range rows = split_range(logits.size(), 1, worker, team_.size());
+    const Range rows = team_.range(logits.size(), 1, worker);
     size_t count = 0;
     for (size_t i = rows.begin; i < rows.end; ++i) {
       if (logits[i] + unit * errors[i] < least) continue;

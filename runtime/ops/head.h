@@ -13,7 +13,7 @@
 
 #include "nibble/result.h"
 #include "runtime/file/gguf.h"
-#include "runtime/machine/memory.h"
+#include "runtime/machine/node_arena.h"
 #include "runtime/machine/thread_team.h"
 #include "runtime/ops/kernel_set.h"
 #include "runtime/weights.h"
@@ -35,17 +35,22 @@ class OutputHead {
   Result<void> build_screen(const KernelSet& kernels, ThreadTeam& team, const GgufFile& file,
                             uint64_t least_bytes = kWorthScreening);
 
+  // What build_screen() will allocate: the screen and the rows' errors; 0 where there is none.
+  uint64_t screen_bytes(const KernelSet& kernels, uint64_t least_bytes = kWorthScreening) const;
+
   bool has_screen() const { return screen_.data != nullptr; }
   const PackedMatrix& screen() const { return screen_; }
   // |e| / sqrt(k) of each row.
   const float* row_errors() const { return errors_.data(); }
+  // Memory of the screen; empty without one.
+  const NodeArena& memory() const { return memory_; }
   // Bytes that a decoded token reads, candidates aside.
   uint64_t decode_bytes() const;
 
  private:
   PackedMatrix screen_;
   std::vector<float> errors_;
-  Buffer memory_;
+  NodeArena memory_;
 };
 
 }  // namespace nibble

@@ -3,7 +3,7 @@
 // Activations are float rows, [m][cols], of a session's scratch memory. Each function is one or two
 // parallel regions (or none when the work is small) and returns when it is done. Rows of outputs
 // are what threads share, never a sum, so results do not depend on the team's size.
-// One thread at a time per Ops. Read next: model/gemma3.cpp (the user), matmul.cpp, attention.cpp.
+// One thread at a time per Ops. Read next: network.cpp (the user), matmul.cpp, attention.cpp.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +31,14 @@ struct Rows {
 enum class Gate { kGelu, kSilu };
 enum class RopeStyle { kNeox, kNorm };
 
+// Tokens of one conversation among the rows of a step, which follow one another from `position` on.
+struct Segment {
+  KvCache* cache = nullptr;
+  int64_t position = 0;
+  size_t m = 0;
+  size_t wanted = 0;  // of them, from the last, whose final hidden state is asked for
+};
+
 // cos and sin of every rotation of a step: [m][n_rot/2] each. One per rope base.
 struct RopeTable {
   std::vector<float> cos;
@@ -43,20 +51,25 @@ struct RopeTable {
 struct RopeParameters {
   double base = 10000;
   double scale = 1;
+  double magnitude = 1;  // of what is rotated (YaRN, LongRoPE)
   size_t n_rot = 0;
-  std::vector<float> divisors;  // Llama 3.x rope_freqs; empty: ones
+  std::vector<double> divisors;  // Llama 3.x, YaRN, LongRoPE; empty: ones
 };
-void fill_rope(const RopeParameters& parameters, int64_t position, size_t m, RopeTable* table);
+void fill_rope(const RopeParameters& parameters, std::span<const Segment> segments,
+               RopeTable* table);
 
 // One layer's attention, all that its heads share.
 struct AttentionArgs {
   size_t layer = 0;
-  int64_t position = 0;  // of the first row
   size_t heads = 0;
   size_t kv_heads = 0;
   size_t head_dim = 0;
-  float scale = 1;                // of the scores
-  float softcap = 0;              // 0: none
+  float scale = 1;    // of the scores
+  float softcap = 0;  // 0: none
+  // Queries of position p are also scaled by 1 + temperature * ln(1 + p / temperature_length), the
+  // quotient rounded down (Llama 4's attention temperature); 0: none.
+  float temperature = 0;
+  int64_t temperature_length = 1;
   const float* q_norm = nullptr;  // [head_dim], null: none
   const float* k_norm = nullptr;
   float norm_eps = 0;
@@ -75,12 +88,17 @@ class OpsScratch {
     size_t context = 0;
   };
   static Result<OpsScratch> create(const Sizes& sizes);
-  size_t size() const { return quantized.size() + q_rows.size() + states.size(); }
+  // What create() will allocate.
+  static uint64_t bytes(const Sizes& sizes);
+  // Wants its pages from this memory node. Before it is used.
+  void place(int node) const;
+  size_t size() const { return quantized.size() + hidden.size() + q_rows.size() + states.size(); }
 
  private:
   friend class Ops;
   friend class AttentionRun;
-  Buffer quantized;  // Q8 panels
+  Buffer quantized;  // Q8 panels of the input of matrix products
+  Buffer hidden;     // Q8 panels of a feed-forward block's hidden rows
   Buffer q_rows;     // queries by kv head: [kv_heads][m * group][head_dim]
   Buffer states;     // running attention states: max, sum, out of every query row (and block)
   size_t states_bytes = 0;
@@ -88,8 +106,18 @@ class OpsScratch {
 
 class OutputHead;
 
+// Is shown the input of every matrix product, before it is computed, on the caller's thread.
+class MatmulObserver {
+ public:
+  virtual ~MatmulObserver() = default;
+  virtual void see(const PackedMatrix& w, const Rows& x) = 0;
+};
+
 class Ops {
  public:
+  // Up to this many tokens a product is taken as memory-bound and split statically.
+  static constexpr size_t kFewTokens = 8;
+
   Ops(ThreadTeam& team, const KernelSet& kernels, OpsScratch& scratch)
       : team_(team), kernels_(kernels), scratch_(scratch) {}
 
@@ -101,6 +129,8 @@ class Ops {
 
   // y += x.
   void add(Rows x, Rows y);
+  // Every row of y += bias; an empty bias: nothing.
+  void add_bias(const std::vector<float>& bias, Rows y);
 
   // y_i = w_i x for every product, in one region. y_i: [m][w_i.n].
   struct Product {
@@ -109,9 +139,15 @@ class Ops {
   };
   void matmul(Rows x, std::initializer_list<Product> products);
 
-  // y = act(gate x) * (up x). `up_rows` is scratch of y's shape.
-  void gated(Rows x, const PackedMatrix& gate, const PackedMatrix& up, Gate act, Rows up_rows,
-             Rows y);
+  // out = down (act(gate x) * (up x)). `gate` and `up` are scratch, [m][w.gate->n] each; what is in
+  // them afterwards means nothing.
+  struct FeedForward {
+    const PackedMatrix* gate;
+    const PackedMatrix* up;
+    const PackedMatrix* down;
+    Gate act;
+  };
+  void feed_forward(Rows x, const FeedForward& w, Rows gate, Rows up, Rows out);
 
   // out[t] = the head's logits of row x[t], those of the `top` largest exact (head.h), the rest
   // approximate and below them.
@@ -120,13 +156,18 @@ class Ops {
   size_t exact_head_rows() const { return exact_head_rows_; }
 
   // Norms, rotates and stores k and v [m][kv_heads * head_dim], then out = attention(q) for
-  // q [m][heads * head_dim]. q and k are changed. Online softmax (Milakov & Gimelshein 2018).
-  void attention(const AttentionArgs& args, KvCache& cache, Rows q, Rows k, Rows v, Rows out);
+  // q [m][heads * head_dim], each row over its own segment's cache. q and k are changed. Online
+  // softmax (Milakov & Gimelshein 2018).
+  void attention(const AttentionArgs& args, std::span<const Segment> segments, Rows q, Rows k,
+                 Rows v, Rows out);
 
   // x = cap * tanh(x / cap); cap 0: nothing.
   void softcap(Rows x, float cap);
 
   size_t threads() const { return static_cast<size_t>(team_.size()); }
+
+  // From now on; null: none.
+  void set_observer(MatmulObserver* observer) { observer_ = observer; }
 
  private:
   friend class AttentionRun;
@@ -135,13 +176,25 @@ class Ops {
   void each_row(size_t m, size_t cost, F&& fn);
   // Makes one row of screened logits exact where it matters; returns how many that were.
   size_t refine_head(const OutputHead& head, const float* x, size_t top, std::span<float> logits);
-  // The activations in the form that the products' kernels take; quantises into scratch if needed.
+  // What kernels multiply with: floats, and Q8 panels where a kernel takes those.
+  struct Input {
+    const void* floats;
+    const void* q8;
+    const void* of(const PackedMatrix& w) const {
+      return w.kernel->activation == Activation::kQ8 ? q8 : floats;
+    }
+  };
+  void multiply_all(Input x, std::initializer_list<Product> products);
+  // y = act(y) * up, by the caller alone.
+  void activate(Gate act, Rows y, Rows up);
+  // x in Q8 panels, in scratch.
   const void* quantize(Rows x);
 
   ThreadTeam& team_;
   const KernelSet& kernels_;
   OpsScratch& scratch_;
   size_t exact_head_rows_ = 0;
+  MatmulObserver* observer_ = nullptr;
 };
 
 template <typename F>
@@ -153,7 +206,7 @@ void Ops::each_row(size_t m, size_t cost, F&& fn) {
     return;
   }
   team_.run([&](int worker) {
-    const Range rows = split_range(m, 1, worker, team_.size());
+    const Range rows = team_.range(m, 1, worker);
     for (size_t t = rows.begin; t < rows.end; ++t) fn(t);
   });
 }

@@ -13,12 +13,13 @@ namespace {
 const char* const kModel = NIBBLE_SOURCE_DIR "/tools/models/stories-gemma3-qat-q4_0.gguf";
 
 // Logits of the last of some 300 tokens (window 128: the rings wrap), and of 3 decode steps.
-std::vector<float> run(int threads, int64_t batch = 256, const std::string& isa = "") {
+std::vector<float> run(int threads, int64_t batch = 256, const std::string& isa = "",
+                       KvFormat kv = KvFormat::kF16) {
   auto engine = Engine::create({.threads = threads, .isa = isa});
   EXPECT_TRUE(engine) << engine.error().message;
   auto model = Model::load(*engine, kModel);
   EXPECT_TRUE(model) << model.error().message;
-  auto session = Session::create(*model, {.context = 1024, .batch = batch});
+  auto session = Session::create(*model, {.context = 1024, .batch = batch, .kv = kv});
   EXPECT_TRUE(session) << session.error().message;
   std::vector<int32_t> ids;
   for (int i = 0; i < 301; ++i) ids.push_back((i * 7919 + 13) % 2000 + 6);
@@ -59,6 +60,15 @@ TEST(DeterminismTest, IsaDoesNotMatter) {
     ++levels;
   }
   EXPECT_GE(levels, 1);
+}
+
+TEST(DeterminismTest, NothingMattersToAQuantizedCache) {
+  for (const KvFormat kv : {KvFormat::kQ8_0, KvFormat::kQ4_0}) {
+    const auto scalar = run(1, 256, "scalar", kv);
+    expect_same(scalar, run(1, 7, "", kv));
+    expect_same(scalar, run(3, 256, "", kv));
+    EXPECT_NE(std::memcmp(scalar.data(), run(1).data(), scalar.size() * sizeof(float)), 0);
+  }
 }
 
 TEST(DeterminismTest, ForcedLevelTakesEffect) {

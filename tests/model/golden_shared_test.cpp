@@ -71,6 +71,17 @@ TEST(GoldenSharedTest, StoriesGemma3AgreesWithTheSharedRecord) {
                -INFINITY, 0.02);
 }
 
+TEST(GoldenSharedTest, NarrowHeadsHaveNoQuantizedCache) {
+  const Loaded l = open("stories260K-f32.gguf", {});
+  ASSERT_NE(l.session, nullptr);
+  const auto session = Session::create(l.model, {.kv = KvFormat::kQ8_0});
+  ASSERT_FALSE(session);
+  EXPECT_EQ(session.error().code, ErrorCode::kUsage);
+  EXPECT_EQ(
+      session.error().message,
+      "a Q8_0 KV cache needs heads of a multiple of 32 numbers, this model's have 8; use f16");
+}
+
 TEST(GoldenSharedTest, Stories260kTellsItsPublishedStory) {
   Loaded l = open("stories260K-f32.gguf", {});
   ASSERT_NE(l.session, nullptr);

@@ -100,8 +100,8 @@ TEST(HeadTest, AStoryIsTheSameWithAndWithoutScreen) {
     auto model = Model::load(*engine, kModel);
     Model::Impl& impl = (*model)->impl();
     if (screened) {
-      EXPECT_TRUE(impl.network->head().build_screen((*engine)->impl().kernels,
-                                                    *(*engine)->impl().team, impl.file, 0));
+      EXPECT_TRUE(impl.network.head().build_screen((*engine)->impl().kernels,
+                                                   *(*engine)->impl().team, impl.file, 0));
     }
     auto session = Session::create(*model, {});
     GenerateOptions options;

@@ -29,11 +29,35 @@ TEST(LookupTest, WhatFollowedTheLastTimeIsDrafted) {
   EXPECT_EQ(draft(lookup), Ids{});
   say(&lookup, {40, 1, 2, 3});
   EXPECT_EQ(draft(lookup), Ids{40});
-  say(&lookup, {50, 1, 2, 3});
-  EXPECT_EQ(draft(lookup), Ids{50}) << "the latest counts";
   EXPECT_EQ(draft(lookup, 0), Ids{});
   say(&lookup, {60});
   EXPECT_EQ(draft(lookup), Ids{}) << "2 3 60 is new";
+  say(&lookup, Ids(20, 61));
+  say(&lookup, {1, 2, 3});
+  EXPECT_EQ(draft(lookup), Ids{60}) << "the latest counts";
+}
+
+TEST(LookupTest, AnEditIsLeftAndMetAgain) {
+  Lookup lookup(1000);
+  const auto say_run = [&](int32_t from, int32_t to) {
+    for (int32_t id = from; id <= to; ++id) lookup.accept(id);
+  };
+  say_run(1, 60);
+  say_run(1, 20);
+  EXPECT_EQ(draft(lookup), Ids{21});
+  say(&lookup, {70});
+  EXPECT_EQ(draft(lookup), Ids{}) << "70 is none of those that follow";
+  say(&lookup, {22});
+  EXPECT_EQ(draft(lookup), Ids{23}) << "one was exchanged";
+  say_run(23, 35);
+  say(&lookup, {71, 72, 36});
+  EXPECT_EQ(draft(lookup), Ids{37}) << "two were put in";
+  say_run(37, 50);
+  say(&lookup, {54});
+  EXPECT_EQ(draft(lookup), Ids{55}) << "three were left out";
+  say(&lookup, Ids(20, 73));
+  say(&lookup, {55});
+  EXPECT_EQ(draft(lookup), Ids{}) << "lost by now";
 }
 
 TEST(LookupTest, DraftsGrowWhileTheyComeTrueAndGoOnInCircles) {
@@ -128,7 +152,8 @@ void expect_same(GenerateOptions options, SessionOptions session = {.context = 5
     EXPECT_EQ(b->stats.drafted_tokens, 0);
   }
   const bool drafts = session.batch > 1 && with.first.tokens.size() > 50;
-  EXPECT_EQ(with.first.stats.drafted_tokens > 0, drafts);
+  EXPECT_TRUE(!drafts || with.first.stats.drafted_tokens > 0);
+  EXPECT_TRUE(session.batch > 1 || with.first.stats.drafted_tokens == 0);
   EXPECT_LE(with.first.stats.accepted_tokens, with.first.stats.drafted_tokens);
 }
 

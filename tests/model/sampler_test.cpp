@@ -346,7 +346,7 @@ TEST(SamplingOptions, AreChecked) {
 }
 
 TEST(Sampler, IsQuickOverALargeVocabulary) {
-#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(NDEBUG) && !defined(NIBBLE_SANITIZED)
   auto logits = logits_like(262'144, 5);
   SamplingOptions options;
   options.repeat_penalty = 1.1f;

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
+#include <cstdio>
 #include <thread>
 
 #include "nibble/nibble.h"
@@ -184,6 +186,24 @@ TEST_F(SessionTest, InvalidTokensAreRefused) {
   }
 }
 
+TEST_F(SessionTest, GeneratesFromTokenIds) {
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.max_tokens = 20;
+  const auto ids = model_->tokenize("Once upon a time", true, false);
+  const auto from_text = make()->complete("Once upon a time", options);
+  const auto from_ids = make()->generate(ids, options);
+  ASSERT_TRUE(from_text && from_ids);
+  EXPECT_EQ(from_ids->tokens, from_text->tokens);
+  EXPECT_EQ(from_ids->text, from_text->text);
+  const std::vector<int32_t> bad = {5, 1 << 30};
+  auto session = make();
+  const auto refused = session->generate(bad, options);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("token id 1073741824 is outside"), std::string::npos);
+  EXPECT_EQ(session->position(), 0);
+}
+
 TEST_F(SessionTest, DecodingAllocatesNothingPerLayerOrToken) {
   auto session = make();
   const int32_t id = 300;
@@ -197,7 +217,50 @@ TEST_F(SessionTest, DecodingAllocatesNothingPerLayerOrToken) {
 TEST_F(SessionTest, KvMemoryIsExact) {
   // 5 layers with a window of 128 (ring: 128 + 255 -> 3 blocks of 128) and one with 8 blocks;
   // a block: 128 positions x head_dim 64 x 2 (keys, values) x 2 bytes.
-  EXPECT_EQ(model_->kv_bytes(1024), (5u * 3 + 8) * 128 * 64 * 2 * 2);
+  const uint64_t numbers = (5u * 3 + 8) * 128 * 64 * 2;
+  EXPECT_EQ(model_->kv_bytes(1024), numbers * 2);
+  const auto bytes = [&](KvFormat kv) {
+    return (*Session::create(model_, {.context = 1024, .kv = kv}))->kv_bytes();
+  };
+  EXPECT_EQ(bytes(KvFormat::kF16), numbers * 2);
+  EXPECT_EQ(bytes(KvFormat::kF32), numbers * 4);
+  EXPECT_EQ(bytes(KvFormat::kQ8_0), numbers / 32 * 34);
+  EXPECT_EQ(bytes(KvFormat::kQ4_0), numbers / 32 * 18);
+}
+
+// Mean Kullback-Leibler divergence, in nats, of the next token's distribution over a text from what
+// it is with an f32 cache.
+TEST_F(SessionTest, QuantizedCacheStaysClose) {
+  const std::vector<int32_t> ids = model_->tokenize(
+      "Once upon a time there was a little girl named Lily. She loved to play outside in the sun. "
+      "One day she saw a big dog in the garden. The dog was sad because it had lost its ball. Lily "
+      "said, \"Do not cry, I will help you.\" They looked under the tree and behind the house. At "
+      "last they found the ball in the pond, and the dog was very happy.",
+      true, false);
+  const size_t vocabulary = static_cast<size_t>(model_->vocabulary_size());
+  const auto log_probabilities = [&](KvFormat kv) {
+    auto all = *(*Session::create(model_, {.context = 1024, .kv = kv}))->evaluate(ids, true);
+    for (size_t i = 0; i < all.size(); i += vocabulary) {
+      double sum = 0;
+      for (size_t j = i; j < i + vocabulary; ++j) sum += std::exp(static_cast<double>(all[j]));
+      for (size_t j = i; j < i + vocabulary; ++j) all[j] -= static_cast<float>(std::log(sum));
+    }
+    return all;
+  };
+  const auto exact = log_probabilities(KvFormat::kF32);
+  const auto divergence = [&](KvFormat kv) {
+    const auto other = log_probabilities(kv);
+    double sum = 0;
+    for (size_t i = 0; i < exact.size(); ++i) sum += std::exp(exact[i]) * (exact[i] - other[i]);
+    return sum / static_cast<double>(ids.size());
+  };
+  const double f16 = divergence(KvFormat::kF16), q8 = divergence(KvFormat::kQ8_0),
+               q4 = divergence(KvFormat::kQ4_0);
+  std::printf("divergence: f16 %.2e, q8_0 %.2e, q4_0 %.2e\n", f16, q8, q4);
+  EXPECT_LT(f16, 2e-4);  // the activations are rounded to int8: any change moves some of them
+  EXPECT_LT(q8, 5e-4);
+  EXPECT_LT(q4, 3e-2);
+  EXPECT_GT(q4, q8);
 }
 
 }  // namespace
