@@ -2,6 +2,8 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "tests/cli/child.h"
 
@@ -146,6 +148,34 @@ TEST(Chat, MessagesOfSeveralLines) {
   EXPECT_NE(one, continued);
   EXPECT_EQ(continued, block);
   EXPECT_EQ(block, long_block);  // the form trims the last newline
+  EXPECT_TRUE(terminal.expect("> "));
+  terminal.type(kCtrlD);
+  EXPECT_EQ(terminal.exit_code(), 0);
+}
+
+// While a person thinks, no thread spins: before the first message and after an answer.
+TEST(Chat, WaitingUsesNoCpu) {
+  Terminal terminal(chat({"-n", "20", "-t", "2"}));
+  const auto cpu_ticks = [&] {
+    std::ifstream file("/proc/" + std::to_string(terminal.child()) + "/stat");
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    std::istringstream fields(text.substr(text.rfind(')') + 2));
+    std::string skip;
+    for (int i = 0; i < 11; ++i) fields >> skip;
+    long user = -1, system = -1;
+    fields >> user >> system;
+    return user + system;
+  };
+  for (int visit = 0; visit < 2; ++visit) {
+    EXPECT_TRUE(terminal.expect("> "));
+    terminal.rest(200);
+    const long before = cpu_ticks();
+    ASSERT_GE(before, 0);
+    terminal.rest(1000);
+    EXPECT_LE(cpu_ticks() - before, sysconf(_SC_CLK_TCK) / 50) << "of a second";
+    terminal.type("Tell me a story.\r");
+    EXPECT_TRUE(terminal.expect("story.\r\n"));
+  }
   EXPECT_TRUE(terminal.expect("> "));
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.exit_code(), 0);

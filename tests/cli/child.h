@@ -92,6 +92,7 @@ struct How {
   size_t read_at_most = 1 << 30;  // of stdout, then the pipe is closed
   int signal = 0;  // sent when `signal_after` was seen on stdout (or at once if empty)
   std::string signal_after = {};
+  int patience_ms = kPatienceMs;  // with its silence
 };
 
 struct Outcome {
@@ -129,7 +130,7 @@ inline Outcome run(const std::vector<std::string>& arguments, How how = {}) {
       kill(child, how.signal);
       how.signal = 0;
     }
-    if (poll(from, 2, kPatienceMs) <= 0) break;
+    if (poll(from, 2, how.patience_ms) <= 0) break;
     for (int i = 0; i < 2; ++i) {
       char chunk[4096];
       if (from[i].fd < 0 || from[i].revents == 0) continue;

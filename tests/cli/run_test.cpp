@@ -61,6 +61,18 @@ TEST(Raw, JsonWithoutLogprobsHasStepsWithoutAlternatives) {
   EXPECT_EQ(result["steps"][0]["top"], json::array());
 }
 
+TEST(Raw, ADraftModelChangesNoText) {
+  const Outcome plain = run(raw({"-n", "60", "--json"}));
+  const Outcome drafted = run(raw({"-n", "60", "--json", "--draft", kModel}));
+  ASSERT_EQ(drafted.code, 0) << drafted.err;
+  const json with = json::parse(drafted.out);
+  EXPECT_EQ(with["steps"], json::parse(plain.out)["steps"]);
+  for (const char* key : {"model_drafted_tokens", "model_accepted_tokens", "draft_s"}) {
+    EXPECT_GE(with["stats"][key].get<double>(), 0) << key;
+  }
+  EXPECT_LE(with["stats"]["decode_passes"], with["stats"]["decode_tokens"]);
+}
+
 TEST(Raw, StopsBeforeAStopText) {
   EXPECT_EQ(run(raw({"-n", "60", "--stop", "[x]", "--stop", " girl"})).out, ", there was a little");
 }
@@ -228,7 +240,8 @@ TEST(Bench, JsonHasTheAgreedForm) {
     EXPECT_GT(row["tokens_per_s"].get<double>(), 0);
     EXPECT_GE(row["stddev"].get<double>(), 0);
     EXPECT_EQ(row["gb_per_s"].is_number(), names.back().starts_with("tg"));
-    EXPECT_TRUE(row.contains("percent_of_limit"));
+    EXPECT_EQ(row["gmac_per_s"].is_number(), names.back().starts_with("pp"));
+    EXPECT_GT(row["percent_of_limit"].get<double>(), 0);
     EXPECT_EQ(row["threads"], 1);
   }
   EXPECT_EQ(names,
@@ -266,6 +279,30 @@ TEST(Bench, RangesAreCountedOut) {
   EXPECT_NE(tests("16-8+1").find("'8' is not a whole number from 16"), std::string::npos);
   EXPECT_NE(tests("1-2000+1").find("more than 1000 values"), std::string::npos);
   EXPECT_NE(tests("8-").find("'8-' is not a whole number"), std::string::npos);
+}
+
+TEST(Bench, DrawsAPlot) {
+  const std::string path = testing::TempDir() + "nibble_bench_plot.svg";
+  const auto plot = [&](const std::string& to) {
+    return run({"bench", kModel, "-p", "8,16", "-n", "4", "-d", "0,32", "-r", "1", "-t", "1",
+                "--plot", to});
+  };
+  ASSERT_EQ(plot(path).code, 0);
+  std::ifstream file(path);
+  const std::string svg{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_TRUE(svg.starts_with("<svg ")) << svg;
+  EXPECT_TRUE(svg.ends_with("</svg>\n"));
+  size_t points = 0;
+  for (size_t at = 0; (at = svg.find("<circle", at)) != std::string::npos; ++at) ++points;
+  EXPECT_EQ(points, 6u);  // 2 lengths and an answer, at 2 depths
+  for (const char* what : {"1 thread, behind 32", "1 thread, 4 tokens", "of the prompt"}) {
+    EXPECT_NE(svg.find(what), std::string::npos) << what;
+  }
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  std::remove(path.c_str());
+  const Outcome bad = plot("/nonexistent/plot.svg");
+  EXPECT_EQ(bad.code, 73);
+  EXPECT_NE(bad.err.find("/nonexistent/plot.svg"), std::string::npos) << bad.err;
 }
 
 TEST(Bench, ComparesWithAnEarlierRecord) {

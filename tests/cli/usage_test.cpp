@@ -59,10 +59,16 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"run", "--temp"}, {"--temp"}}, Wrong{{"bench", "-r", "0"}, {"-r"}},
         Wrong{{"bench", "-p", "1,two"}, {"-p", "'two'"}},
         Wrong{{"bench", "-p", "0", "-n", "0"}, {"nothing to measure"}},
+        Wrong{{"perplexity"}, {"MODEL", "required"}}, Wrong{{"perplexity", "x.gguf"}, {"--text"}},
+        Wrong{{"perplexity", "gone.gguf", "--text", "/dev/null"}, {"gone.gguf"}, 66},
+        Wrong{{"perplexity", "x.gguf", "--ctx", "1"}, {"--ctx", "'1'", "8 to"}},
+        Wrong{{"compare"}, {"MODELS", "required"}}, Wrong{{"compare", "x.gguf"}, {"two models"}},
         Wrong{{"run", "hello"}, {"'hello'", "nibble run -p \"hello\""}, 66},
         Wrong{{"run", "Tell", "me"}, {"'Tell'", "nibble run -p \"Tell me\""}, 66},
         Wrong{{"run", "gone.gguf", "hello"}, {"'gone.gguf'"}, 66},
         Wrong{{"run", "-m", "gone.gguf", "hello"}, {"gone.gguf"}, 66},
+        Wrong{{"run", kModel, "hello", "--draft", "gone.gguf"}, {"gone.gguf"}, 66},
+        Wrong{{"run", kModel, "hello", "--draft", "/etc/passwd"}, {"/etc/passwd"}, 65},
         Wrong{{"--config", "/nonexistent/file", "run"}, {"/nonexistent/file"}, 66},
         Wrong{{"run", "-f", "/nonexistent/file"}, {"/nonexistent/file"}, 66},
         Wrong{{"run", "-f", "/"}, {"/"}, 66},
@@ -84,7 +90,7 @@ TEST(Help, FitsAScreen) {
     return most;
   };
   EXPECT_LE(longest(top.out), 80u);
-  for (const char* command : {"run", "bench"}) {
+  for (const char* command : {"run", "bench", "quantize", "imatrix", "perplexity", "compare"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0);
     EXPECT_EQ(help.err, "");

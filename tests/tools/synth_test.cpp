@@ -56,7 +56,8 @@ TEST_P(SynthShapes, HasTheTensorsOfTheModel) {
 INSTANTIATE_TEST_SUITE_P(Synth, SynthShapes,
                          testing::Values(Known{"gemma3-tiny", 93, 49, 96, 512, 7},
                                          Known{"llama-tiny", 20, 14, 96, 512, 2},
-                                         Known{"gemma3-270m", 236, 126, 640, 262144, 18}));
+                                         Known{"gemma3-270m", 236, 126, 640, 262144, 18},
+                                         Known{"smollm2-135m", 272, 210, 576, 49152, 30}));
 
 TEST(Synth, GemmaSpecialTokensAreWhereTheyBelong) {
   const Folder folder;

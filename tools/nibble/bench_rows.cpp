@@ -30,11 +30,14 @@ nlohmann::ordered_json row_json(const BenchRow& row) {
                                  {"stddev", row.stddev},
                                  {"bytes_per_token", nullptr},
                                  {"gb_per_s", nullptr},
+                                 {"gmac_per_s", nullptr},
                                  {"percent_of_limit", nullptr},
                                  {"threads", row.threads}};
   if (row.bytes_per_token) json["bytes_per_token"] = *row.bytes_per_token;
   if (row.gb_per_s) json["gb_per_s"] = *row.gb_per_s;
+  if (row.gmac_per_s) json["gmac_per_s"] = *row.gmac_per_s;
   if (row.percent_of_limit) json["percent_of_limit"] = *row.percent_of_limit;
+  if (row.throttled) json["throttled"] = true;
   if (row.old_tokens_per_s) json["old_tokens_per_s"] = *row.old_tokens_per_s;
   return json;
 }
@@ -42,20 +45,21 @@ nlohmann::ordered_json row_json(const BenchRow& row) {
 void print_rows(const std::vector<BenchRow>& rows, RowForm form) {
   const bool compared = std::any_of(rows.begin(), rows.end(),
                                     [](const BenchRow& row) { return row.old_tokens_per_s; });
-  std::vector<std::string> titles = {"test",     "threads", "tokens/s",   "+-",
-                                     "MB/token", "GB/s",    "% of memory"};
+  std::vector<std::string> titles = {"test",     "threads", "tokens/s", "+-",
+                                     "MB/token", "GB/s",    "GMAC/s",   "% of limit"};
   if (compared) titles.insert(titles.end(), {"before", "ratio"});
   std::vector<bool> right(titles.size(), true);
   right[0] = false;
   Table table(std::move(right));
   table.add(std::move(titles));
   for (const BenchRow& row : rows) {
-    std::vector<std::string> cells = {row.test,
+    std::vector<std::string> cells = {row.test + (row.throttled ? " (throttled)" : ""),
                                       std::to_string(row.threads),
                                       fixed(row.tokens_per_s, 2),
                                       fixed(row.stddev, 2),
                                       fixed(divided(row.bytes_per_token, 1e6), 1),
                                       fixed(row.gb_per_s, 2),
+                                      fixed(row.gmac_per_s, 0),
                                       fixed(row.percent_of_limit, 0)};
     if (compared) {
       std::optional<double> ratio;

@@ -17,10 +17,17 @@ struct BenchRow {
   int threads = 0;
   double tokens_per_s = 0;
   double stddev = 0;
-  // Of decoding: read per token, cache included; achieved; of the bandwidth measured just after.
+  int64_t tokens = 0;  // of the prompt or the answer
+  int64_t depth = 0;   // in the context before
+  bool decode = false;
+  // Of decoding: read per token, cache included, and achieved.
   std::optional<double> bytes_per_token;
   std::optional<double> gb_per_s;
+  // Of prompts: 10^9 int8 multiply-accumulates a second, those of the layers' matrices alone.
+  std::optional<double> gmac_per_s;
+  // Of the limit measured just after: read bandwidth (decoding), int8 arithmetic (prompts).
   std::optional<double> percent_of_limit;
+  bool throttled = false;                  // some run of it, by heat or by too weak a power supply
   std::optional<double> old_tokens_per_s;  // of an earlier record, with --compare
 };
 

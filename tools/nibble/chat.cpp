@@ -77,8 +77,10 @@ std::string trim(const std::string& text) {
 void Chat::greet() {
   const RunFacts facts = conversation_.facts();
   say(conversation_.model().name() + " (" + human_bytes(conversation_.model().weight_bytes()) +
-      ", context " + std::to_string(facts.context) + ", " + std::to_string(facts.threads) +
-      (facts.threads == 1 ? " thread" : " threads") + "). /help shows commands, Ctrl-D leaves.\n");
+      ", context " + std::to_string(facts.context) + ", " +
+      std::to_string(facts.placement.threads) +
+      (facts.placement.threads == 1 ? " thread" : " threads") +
+      "). /help shows commands, Ctrl-D leaves.\n");
 }
 
 int Chat::run() {

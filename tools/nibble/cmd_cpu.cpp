@@ -1,19 +1,24 @@
 // nibble cpu: what this machine is, what of it may be used, and which kernel each operation gets.
 // Read next: runtime/machine/topology.h, simd/registry.h.
 #include <cstdio>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
-#include "runtime/machine/cgroup.h"
+#include "runtime/machine/condition.h"
 #include "runtime/machine/memory.h"
+#include "runtime/machine/node_arena.h"
 #include "runtime/machine/probe.h"
+#include "runtime/machine/thermals.h"
 #include "runtime/machine/topology.h"
 #include "simd/format.h"
 #include "simd/registry.h"
+#include "tools/nibble/board.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/table.h"
+#include "tools/nibble/tuning_file.h"
 
 namespace nibble::cli {
 namespace {
@@ -47,14 +52,26 @@ struct Probe {
   double int8_gmac_per_s = 0;
 };
 
+// Whether memory that is wanted on a node comes from there.
+struct NodeProbe {
+  int node = 0;  // the system's number
+  PageSample sample;
+  std::string name;
+  std::string text;
+};
+
 struct Report {
   std::string isa;
   CpuFeatures detected = 0;
   CpuFeatures usable = 0;  // those of the forced level, or all
   Topology topology;
+  Thermals thermals;
   std::string huge_pages;  // "always", "madvise", "never" or "unknown"
   std::vector<Choice> choices;
   std::vector<Probe> probes;
+  std::optional<Tuning> tuning;
+  std::string tuning_note;       // why a record is ignored
+  std::vector<NodeProbe> nodes;  // where there are several
 };
 
 std::vector<std::string_view> missing(const IsaLevel& level, CpuFeatures features) {
@@ -73,16 +90,6 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
-// The word in brackets of "always [madvise] never".
-std::string huge_page_mode() {
-  const auto text = read_system_file("/sys/kernel/mm/transparent_hugepage/enabled");
-  if (!text) return "unknown";
-  const size_t open = text->find('[');
-  const size_t close = text->find(']', open);
-  if (open == std::string::npos || close == std::string::npos) return "unknown";
-  return text->substr(open + 1, close - open - 1);
-}
-
 std::vector<Choice> choose_kernels(CpuFeatures features) {
   std::set<std::pair<Op, Format>> wanted;
   for (const Kernel& kernel : all_kernels()) {
@@ -98,11 +105,32 @@ std::vector<Choice> choose_kernels(CpuFeatures features) {
 }
 
 Result<std::vector<Probe>> run_probes(const Report& report) {
-  std::set<int> team_sizes = {1, report.topology.default_threads()};
+  std::set<int> team_sizes = {1, report.topology.default_threads(),
+                              report.topology.default_prompt_threads()};
   std::vector<Probe> probes;
   for (const int threads : team_sizes) {
     NIBBLE_TRY(const double bandwidth, probe_read_gb_per_s(threads));
     probes.push_back({threads, bandwidth, probe_int8_gmac_per_s(threads, report.usable)});
+  }
+  return probes;
+}
+
+Result<std::vector<NodeProbe>> probe_nodes(const Topology& topology) {
+  std::vector<NodeProbe> probes;
+  if (topology.nodes == 1) return probes;
+  constexpr size_t kBytes = size_t{4} << 20;
+  for (const int node : topology.node_ids) {
+    NodeArena arena;
+    const size_t offset = arena.reserve(0, kBytes);
+    NIBBLE_TRY_VOID(arena.allocate("a test of memory nodes", {&node, 1}));
+    std::memset(arena.at(0, offset), 1, kBytes);
+    NodeProbe probe{node, arena.sample(), "memory node " + std::to_string(node), {}};
+    probe.text = probe.sample.pages == 0 ? "the system does not tell where pages lie"
+                                         : fixed(100.0 * static_cast<double>(probe.sample.right) /
+                                                     static_cast<double>(probe.sample.pages),
+                                                 0) +
+                                               " % of the pages wanted there lie there";
+    probes.push_back(std::move(probe));
   }
   return probes;
 }
@@ -116,7 +144,10 @@ Result<Report> make_report(const CpuOptions& options) {
     return Error{ErrorCode::kUsage, problem};
   }
   report.topology = detect_topology();
+  report.thermals = read_thermals();
   report.huge_pages = huge_page_mode();
+  NIBBLE_TRY(report.nodes, probe_nodes(report.topology));
+  report.tuning = read_tuning(&report.tuning_note);
   report.choices = choose_kernels(report.usable);
   if (options.probe) {
     NIBBLE_TRY(report.probes, run_probes(report));
@@ -141,13 +172,19 @@ json topology_json(const Topology& topology) {
   json out = {{"packages", topology.packages},
               {"nodes", topology.nodes},
               {"cores", topology.cores},
+              {"node_ids", topology.node_ids},
+              {"board", topology.board.empty() ? json() : json(topology.board)},
               {"default_threads", topology.default_threads()},
+              {"default_prompt_threads", topology.default_prompt_threads()},
               {"cpu_quota", topology.cpu_quota > 0 ? json(topology.cpu_quota) : json()},
               {"core_kinds", json::array()},
               {"cpus", json::array()},
               {"caches", json::array()}};
   for (const auto& [kind, count] : count_kinds(topology)) {
-    out["core_kinds"].push_back({{"kind", kind}, {"cores", count.first}, {"cpus", count.second}});
+    out["core_kinds"].push_back({{"kind", kind},
+                                 {"cores", count.first},
+                                 {"cpus", count.second},
+                                 {"speed", topology.kind_speeds.at(static_cast<size_t>(kind))}});
   }
   for (const CpuInfo& cpu : topology.cpus) {
     out["cpus"].push_back({{"os_index", cpu.os_index},
@@ -178,8 +215,12 @@ void print_json(const Report& report, bool with_kernels) {
                 {"limit_bytes", limit > 0 ? json(limit) : json()},
                 {"page_bytes", page_size_bytes()},
                 {"huge_pages", report.huge_pages}}},
+              {"thermals", thermals_json(report.thermals)},
+              {"tuning", nullptr},
               {"kernels", json::array()},
               {"notes", topology.notes}};
+  if (report.tuning) out["tuning"] = tuning_json(*report.tuning);
+  if (!report.tuning_note.empty()) out["notes"].push_back(report.tuning_note);
   for (const IsaLevel& level : isa_levels()) {
     const auto lacks = missing(level, report.detected);
     out["levels"].push_back({{"name", level.name},
@@ -195,6 +236,10 @@ void print_json(const Report& report, bool with_kernels) {
   }
   if (with_kernels) {
     for (const Kernel& kernel : all_kernels()) out["all_kernels"].push_back(kernel.id());
+  }
+  for (const NodeProbe& node : report.nodes) {
+    out["node_probes"].push_back(
+        {{"node", node.node}, {"pages", node.sample.pages}, {"right", node.sample.right}});
   }
   for (const Probe& probe : report.probes) {
     out["probes"].push_back({{"threads", probe.threads},
@@ -216,16 +261,27 @@ std::string cpu_counts(const Topology& topology) {
   if (topology.core_kinds == 1) return text;
   for (const auto& [kind, count] : count_kinds(topology)) {
     text += "; kind " + std::to_string(kind) + ": " + counted(count.first, "core") + ", " +
-            counted(count.second, "CPU");
+            counted(count.second, "CPU") + ", speed " +
+            fixed(topology.kind_speeds.at(static_cast<size_t>(kind)), 2);
   }
-  return text + " (the highest kind is the fastest)";
+  return text;
+}
+
+std::string threads_text(const Topology& topology) {
+  const int decoders = topology.default_threads();
+  const int readers = topology.default_prompt_threads();
+  std::string text = std::to_string(decoders);
+  if (readers != decoders) text += ", and " + std::to_string(readers) + " to read prompts,";
+  return text + " unless -t says otherwise";
 }
 
 void print_machine(const Topology& topology, const Report& report) {
   std::printf("%s\n\nMachine, as far as this process may use it\n", cpu_brand().c_str());
   Table table({false, false});
   table.add({"processors", cpu_counts(topology)});
-  table.add({"threads", std::to_string(topology.default_threads()) + " unless -t says otherwise"});
+  table.add({"threads", threads_text(topology)});
+  for (const NodeProbe& node : report.nodes) table.add({node.name, node.text});
+  table.add({"tuned", report.tuning ? tuning_text(*report.tuning) : "no (nibble tune)"});
   table.add({"CPU quota",
              topology.cpu_quota > 0 ? fixed(topology.cpu_quota, 2) + " CPUs (cgroup)" : "none"});
   for (const CacheInfo& cache : topology.caches) {
@@ -237,6 +293,9 @@ void print_machine(const Topology& topology, const Report& report) {
   const uint64_t limit = topology.memory_limit_bytes;
   table.add({"memory limit", limit > 0 ? human_bytes(limit) + " (cgroup)" : "none"});
   table.add({"pages", human_bytes(page_size_bytes()) + ", huge pages: " + report.huge_pages});
+  table.add({"clock", clock_text(report.thermals)});
+  table.add({"temperature", temperature_text(report.thermals) +
+                                ", throttling: " + throttling_text(report.thermals)});
   for (const Probe& probe : report.probes) {
     table.add({"measured", counted(static_cast<size_t>(probe.threads), "thread") + ": reads " +
                                fixed(probe.read_gb_per_s, 1) + " GB/s, int8 " +
@@ -273,9 +332,11 @@ void print_text(const Report& report, bool with_kernels) {
     std::printf("\nAll kernels\n");
     for (const Kernel& kernel : all_kernels()) std::printf("  %s\n", kernel.id().c_str());
   }
-  if (report.topology.notes.empty()) return;
+  std::vector<std::string> notes = report.topology.notes;
+  if (!report.tuning_note.empty()) notes.push_back(report.tuning_note);
+  if (notes.empty()) return;
   std::printf("\nNotes\n");
-  for (const std::string& note : report.topology.notes) std::printf("  %s\n", note.c_str());
+  for (const std::string& note : notes) std::printf("  %s\n", note.c_str());
 }
 
 int cpu(const CpuOptions& options) {

@@ -30,6 +30,7 @@ struct RunChoice {
   std::optional<int64_t> logprobs;
   std::vector<std::string> stop;
   std::string system;
+  std::string draft;
   bool raw = false;
   bool ignore_eos = false;
   bool no_lookup = false;
@@ -82,11 +83,17 @@ int answer_once(const RunChoice& choice, Conversation* conversation, const std::
 
 Result<std::unique_ptr<Conversation>> open_conversation(const RunChoice& choice,
                                                         const Question& question) {
-  EngineOptions engine;
-  engine.threads = static_cast<int>(choice.machine.threads.value_or(0));
-  engine.isa = choice.machine.isa;
-  NIBBLE_TRY(LoadedModel loaded, load_model(question.model, engine, choice.machine.head_mode()));
-  NIBBLE_TRY(auto session, Session::create(loaded.model, choice.machine.session_options()));
+  const EngineOptions engine = choice.machine.engine_options();
+  LoadOptions load = choice.machine.load_options();
+  NIBBLE_TRY(LoadedModel loaded, load_model(question.model, engine, load));
+  SessionOptions session_of = choice.machine.session_options();
+  if (!choice.draft.empty()) {
+    load.reserved_bytes = loaded.model->planned_bytes();
+    NIBBLE_TRY(LoadedModel draft, load_model(choice.draft, loaded.engine, load));
+    loaded.load_s += draft.load_s;
+    session_of.draft = std::move(draft.model);
+  }
+  NIBBLE_TRY(auto session, Session::create(loaded.model, session_of));
   if (!choice.system.empty()) session->set_system(choice.system);
   const bool raw = choice.raw || !loaded.model->is_chat_model();
   if (raw && !choice.raw) {
@@ -156,6 +163,8 @@ void add_answer_options(CLI::App* app, RunChoice* choice) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_flag("--ignore-eos", choice->ignore_eos, "Go on when the model would end");
+  add_text(app, "--draft", &choice->draft, "FILE",
+           "A smaller model that guesses tokens: same text, faster");
   app->add_flag("--no-lookup", choice->no_lookup, "Do not guess tokens from the text so far");
   app->add_flag("--json", choice->json, "Print text, token ids, log-probabilities, statistics");
   add_whole(app, "--logprobs", &choice->logprobs, {0, 1000},

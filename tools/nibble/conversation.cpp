@@ -29,8 +29,8 @@ RunFacts Conversation::facts() const {
   RunFacts facts;
   facts.load_s = loaded_.load_s;
   facts.context = session_->context();
-  facts.kv_bytes = loaded_.model->kv_bytes(facts.context);
-  facts.threads = loaded_.engine->threads();
+  facts.kv_bytes = session_->kv_bytes();
+  facts.placement = loaded_.model->placement();
   facts.seed = options_.sampling.seed;
   facts.bandwidth_gb_per_s = bandwidth_gb_per_s_;
   return facts;
@@ -38,7 +38,7 @@ RunFacts Conversation::facts() const {
 
 void Conversation::measure_bandwidth() {
   if (!bandwidth_gb_per_s_) {
-    bandwidth_gb_per_s_ = measure_bandwidth_gb_per_s(loaded_.engine->threads());
+    bandwidth_gb_per_s_ = measure_bandwidth_gb_per_s(loaded_.model->placement().threads);
   }
 }
 

@@ -11,8 +11,10 @@ namespace {
 
 constexpr size_t kWidth = 80;
 constexpr size_t kNameWidthMax = 26;
-constexpr std::array<std::string_view, 6> kOrder = {"run", "bench",    "inspect",
-                                                    "cpu", "tokenize", "synth"};
+constexpr std::array<std::string_view, 15> kOrder = {
+    "run", "serve", "bench",  "perplexity", "compare", "inspect",  "convert", "quantize",
+    "cpu", "plan",  "doctor", "tune",       "imatrix", "tokenize", "synth"};
+constexpr size_t kDescribed = 9;  // more would not fit on 24 lines: the others are named
 
 struct Line {
   std::string name;
@@ -124,10 +126,15 @@ std::vector<const CLI::App*> ordered_commands(const CLI::App& app) {
 std::string HelpFormatter::make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const {
   std::string out = usage(*app) + app->get_description() + "\n" + positionals(*app);
   std::vector<Line> commands;
+  std::vector<std::string> others;
   for (const CLI::App* command : ordered_commands(*app)) {
-    commands.push_back({command->get_name(), command->get_description()});
+    if (commands.size() < kDescribed) {
+      commands.push_back({command->get_name(), command->get_description()});
+    } else {
+      others.push_back(command->get_name());
+    }
   }
-  if (!commands.empty()) out += "\nCommands:\n" + format_lines(commands);
+  if (!commands.empty()) out += "\nCommands:\n" + format_lines(commands) + flow(others);
   for (const std::string& group : app->get_groups()) {
     if (!group.empty()) out += group_text(*app, group);
   }

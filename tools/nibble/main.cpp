@@ -38,9 +38,8 @@ std::string human_bytes(uint64_t bytes) {
 
 namespace {
 
-constexpr const char* kExamples = R"(Examples:
-  nibble run "Tell me a story about a cat."
-  nibble run gemma-3-1b-it-q4_0.gguf
+constexpr const char* kExamples =
+    R"(Example: nibble run gemma-3-1b-it-q4_0.gguf "Why is the sky blue?"
 
 nibble COMMAND --help explains a command. Its long options are also read from
 the environment (--top-k: NIBBLE_TOP_K) and from ~/.config/nibble/config.toml.)";

@@ -51,6 +51,32 @@ Result<uint64_t> parse_seed(const std::string& name, const std::string& text) {
                       std::to_string(std::numeric_limits<uint64_t>::max()));
 }
 
+Result<uint64_t> parse_bytes(const std::string& name, const std::string& text) {
+  constexpr std::string_view kUnits = "KMGT";
+  constexpr double kLeast = 1 << 20;
+  constexpr double kMost = 1e15;
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [number_end, error] = std::from_chars(text.data(), end, value);
+  const char* rest = number_end;
+  while (rest != end && *rest == ' ') ++rest;
+  const auto is = [&](char letter) { return rest != end && (*rest | 0x20) == letter; };
+  if (rest != end) {
+    const size_t unit = kUnits.find(static_cast<char>(*rest & ~0x20));
+    if (unit != std::string_view::npos) {
+      value *= std::pow(1024.0, static_cast<double>(unit + 1));
+      ++rest;
+      if (is('i')) ++rest;
+    }
+  }
+  if (is('b')) ++rest;
+  if (error == std::errc() && rest == end && value >= kLeast && value <= kMost) {
+    return static_cast<uint64_t>(value);
+  }
+  return Error{ErrorCode::kUsage,
+               name + ": '" + text + "' is not a size from 1M up, such as 8G or 512M"};
+}
+
 CLI::Option* add_whole(CLI::App* app, const std::string& names, std::optional<int64_t>* out,
                        WholeRange range, const std::string& description) {
   return add_parsed(app, names, out, description,

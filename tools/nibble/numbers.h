@@ -25,6 +25,8 @@ struct RealRange {
 Result<int64_t> parse_whole(const std::string& name, const std::string& text, WholeRange range);
 Result<double> parse_real(const std::string& name, const std::string& text, RealRange range);
 Result<uint64_t> parse_seed(const std::string& name, const std::string& text);
+// "8G", "1.5 GiB", "512M", "2000000": bytes, K, M, G and T powers of 1024; at least 1 MiB.
+Result<uint64_t> parse_bytes(const std::string& name, const std::string& text);
 
 // Adds an option whose text `parse(name, text)` makes a Result<T>; `names` as CLI11 takes them
 // ("-n,--max-tokens"). Given twice, the last counts.

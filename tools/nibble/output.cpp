@@ -38,6 +38,7 @@ std::string printable(std::string_view text) {
 
 void protect_standard_streams() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error like a full disk
   // The directions are the wrong way round on purpose: using a closed stream must go on failing.
   constexpr int kModes[] = {O_WRONLY, O_RDONLY, O_RDWR};
   for (int fd = 0; fd <= 2; ++fd) {

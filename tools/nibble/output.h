@@ -11,8 +11,8 @@ namespace nibble::cli {
 // The exit code when the reader of our output went away: what a shell shows for SIGPIPE.
 inline constexpr int kBrokenPipeExit = 141;
 
-// Ignores SIGPIPE, and occupies closed descriptors 0 .. 2 so that no file of ours gets their
-// numbers; reading or writing them still fails.
+// Ignores SIGPIPE and SIGXFSZ, and occupies closed descriptors 0 .. 2 so that no file of ours gets
+// their numbers; reading or writing them still fails.
 void protect_standard_streams();
 
 // Flushes stdout. Gives `exit_code`, or if that is 0 and the output did not get out: 141 quietly

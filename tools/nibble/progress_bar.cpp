@@ -17,7 +17,7 @@ ProgressBar::~ProgressBar() {
   if (drawn_) std::fputs("\r\033[K", stderr);
 }
 
-void ProgressBar::update(double fraction) {
+void ProgressBar::update(double fraction, const std::string& note) {
   constexpr int kCells = 30;
   const auto now = Clock::now();
   if (!terminal_ || now - start_ < std::chrono::seconds(1)) return;
@@ -25,7 +25,8 @@ void ProgressBar::update(double fraction) {
   fraction = std::clamp(fraction, 0.0, 1.0);
   const int filled = static_cast<int>(fraction * kCells);
   const std::string bar = std::string(filled, '#') + std::string(kCells - filled, '.');
-  std::fprintf(stderr, "\r%s [%s] %3.0f %%", label_.c_str(), bar.c_str(), 100 * fraction);
+  std::fprintf(stderr, "\r%s [%s] %3.0f %% %s\033[K", label_.c_str(), bar.c_str(), 100 * fraction,
+               note.c_str());
   std::fflush(stderr);
   drawn_ = true;
   last_ = now;

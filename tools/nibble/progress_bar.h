@@ -12,7 +12,8 @@ class ProgressBar {
  public:
   explicit ProgressBar(std::string label);
   ~ProgressBar();
-  void update(double fraction);
+  // `note` stands after the bar.
+  void update(double fraction, const std::string& note = {});
 
  private:
   std::string label_;

@@ -1,62 +1,19 @@
 #include "tools/nibble/prompt.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-
 #include "tools/nibble/builtin_model.h"
-#include "tools/nibble/signals.h"
+#include "tools/nibble/text_file.h"
 
 namespace nibble::cli {
 namespace {
 
-constexpr size_t kPromptBytesMax = size_t{16} << 20;
+constexpr size_t kPromptMebibytesMax = 16;  // longer than any model's context
 
 bool exists(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0;
-}
-
-// Reads all of `fd`; `what` is its name in messages. A pipe may make us wait, so signals end it.
-Result<std::string> read_all(int fd, const std::string& what) {
-  std::string text;
-  std::vector<char> chunk(1 << 16);
-  while (true) {
-    if (!wait_for_input(fd)) {
-      if (signal_exit_code() != 0) return Error{ErrorCode::kInterrupted, "interrupted"};
-      continue;
-    }
-    const ssize_t got = read(fd, chunk.data(), chunk.size());
-    if (got == 0) break;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return Error{ErrorCode::kNoInput, "cannot read " + what + ": " + std::strerror(errno)};
-    }
-    text.append(chunk.data(), static_cast<size_t>(got));
-    if (text.size() > kPromptBytesMax) {
-      return Error{ErrorCode::kUsage,
-                   what + " has more than 16 MiB, which is longer than any model's context"};
-    }
-  }
-  if (text.ends_with('\n')) text.pop_back();
-  return text;
-}
-
-Result<std::string> read_file(const std::string& path) {
-  if (path == "-") return read_all(STDIN_FILENO, "standard input");
-  // Waits for a writer if it is a FIFO: <(command) is meant to work.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    if (signal_exit_code() != 0) return Error{ErrorCode::kInterrupted, "interrupted"};
-    const ErrorCode code = errno == EACCES ? ErrorCode::kPermission : ErrorCode::kNoInput;
-    return Error{code, "cannot open the prompt file " + path + ": " + std::strerror(errno)};
-  }
-  Result<std::string> text = read_all(fd, path);
-  close(fd);
-  return text;
 }
 
 // What to answer a first word that looks like a model but is no file.
@@ -108,11 +65,11 @@ Result<Question> resolve_question(const PromptSource& source) {
   if (!words.empty()) add(joined);
   if (source.text) add(*source.text);
   if (!source.file.empty()) {
-    NIBBLE_TRY(const std::string text, read_file(source.file));
+    NIBBLE_TRY(const std::string text, read_text(source.file, kPromptMebibytesMax));
     add(text);
   }
   if (!question.prompt && isatty(STDIN_FILENO) != 1) {
-    NIBBLE_TRY(const std::string text, read_file("-"));
+    NIBBLE_TRY(const std::string text, read_text("-", kPromptMebibytesMax));
     if (text.empty()) {
       return Error{ErrorCode::kUsage, "no prompt: standard input is empty; give one with -p"};
     }

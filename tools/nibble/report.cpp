@@ -36,6 +36,12 @@ std::optional<double> percent(std::optional<double> part, std::optional<double> 
   return 100 * *part / *whole;
 }
 
+// Share of the weights' pages looked at that lie where their threads are.
+std::optional<double> placed_right(const Model::Placement& placement) {
+  if (placement.pages == 0) return std::nullopt;
+  return static_cast<double>(placement.right) / static_cast<double>(placement.pages);
+}
+
 Json stats_json(const Completion& completion, const RunFacts& facts) {
   const Stats& stats = completion.stats;
   const std::optional<double>& bandwidth = facts.bandwidth_gb_per_s;
@@ -46,6 +52,11 @@ Json stats_json(const Completion& completion, const RunFacts& facts) {
           {"decode_tokens", stats.decode_tokens},
           {"drafted_tokens", stats.drafted_tokens},
           {"accepted_tokens", stats.accepted_tokens},
+          {"model_drafted_tokens", stats.model_drafted_tokens},
+          {"model_accepted_tokens", stats.model_accepted_tokens},
+          {"decode_passes", stats.decode_passes},
+          {"draft_s", stats.draft_s},
+          {"draft_prompt_s", stats.draft_prompt_s},
           {"prompt_tokens_per_s", number(rate(stats.prompt_tokens, stats.prompt_s))},
           {"decode_tokens_per_s", number(rate(stats.decode_tokens, stats.decode_s))},
           {"prompt_s", stats.prompt_s},
@@ -55,7 +66,9 @@ Json stats_json(const Completion& completion, const RunFacts& facts) {
           {"peak_memory_bytes", stats.peak_memory_bytes},
           {"kv_bytes", facts.kv_bytes},
           {"context", facts.context},
-          {"threads", facts.threads},
+          {"threads", facts.placement.threads},
+          {"memory_nodes", facts.placement.nodes},
+          {"weight_pages_placed_right", number(placed_right(facts.placement))},
           {"seed", facts.seed},
           {"bytes_per_token", stats.decode_bytes},
           {"exact_head_rows_per_token", stats.head_rows},
@@ -129,10 +142,18 @@ std::string stats_text(const Completion& completion, const RunFacts& facts) {
                ? format(": from the caches, memory gives %.1f GB/s", *bandwidth)
                : format(": %.0f %% of the %.1f GB/s that this machine reads", *share, *bandwidth);
   }
-  if (stats.drafted_tokens > 0) {
+  const int64_t looked_up = stats.drafted_tokens - stats.model_drafted_tokens;
+  if (looked_up > 0) {
     out += format("\nlookup   %lld of %lld guessed tokens were right",
-                  static_cast<long long>(stats.accepted_tokens),
-                  static_cast<long long>(stats.drafted_tokens));
+                  static_cast<long long>(stats.accepted_tokens - stats.model_accepted_tokens),
+                  static_cast<long long>(looked_up));
+  }
+  if (stats.draft_s > 0) {
+    out +=
+        format("\ndraft    %lld of %lld guessed tokens were right, %.2f s + %.2f s for the prompt",
+               static_cast<long long>(stats.model_accepted_tokens),
+               static_cast<long long>(stats.model_drafted_tokens),
+               stats.draft_s - stats.draft_prompt_s, stats.draft_prompt_s);
   }
   if (stats.head_rows > 0) {
     out += format("\nhead     screened, %.0f rows a token computed exactly", stats.head_rows);
@@ -140,8 +161,13 @@ std::string stats_text(const Completion& completion, const RunFacts& facts) {
   out += format("\nmemory   peak %s, KV cache %s for %lld tokens\n",
                 human_bytes(stats.peak_memory_bytes).c_str(), human_bytes(facts.kv_bytes).c_str(),
                 static_cast<long long>(facts.context));
-  out += format("run      %d threads, loaded in %.2f s, seed %llu\n", facts.threads, facts.load_s,
-                static_cast<unsigned long long>(facts.seed));
+  if (const auto share = placed_right(facts.placement)) {
+    out += format("nodes    %d, %.0f %% of %llu pages of weights looked at lie right\n",
+                  facts.placement.nodes, 100 * *share,
+                  static_cast<unsigned long long>(facts.placement.pages));
+  }
+  out += format("run      %d threads, loaded in %.2f s, seed %llu\n", facts.placement.threads,
+                facts.load_s, static_cast<unsigned long long>(facts.seed));
   return out;
 }
 

@@ -14,7 +14,7 @@ struct RunFacts {
   double load_s = 0;
   uint64_t kv_bytes = 0;
   int64_t context = 0;
-  int threads = 0;
+  Model::Placement placement = {};
   uint64_t seed = 0;
   std::optional<double> bandwidth_gb_per_s;  // that the machine reads, if measured
 };

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 namespace nibble::cli {
 namespace {
@@ -18,9 +19,10 @@ std::atomic<int> g_termination{0};
 std::atomic<int> g_signals{0};  // of both kinds
 std::atomic<int> g_patience{2};
 std::atomic<int> g_in_handler{0};
-std::atomic<Session*> g_session{nullptr};
+std::atomic<Session* const*> g_sessions{nullptr};  // up to a null pointer
 int g_wake[2] = {-1, -1};  // the handler may run on any thread: a pipe reaches the waiting one
-static_assert(std::atomic<Session*>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
+static_assert(std::atomic<Session* const*>::is_always_lock_free &&
+              std::atomic<int>::is_always_lock_free);
 
 void handle(int signal) {
   const int saved_errno = errno;
@@ -28,7 +30,8 @@ void handle(int signal) {
   if (signal == SIGINT) g_interrupts.fetch_add(1);
   if (signal != SIGINT) g_termination = signal;
   if (g_signals.fetch_add(1) + 1 >= g_patience.load()) _exit(128 + signal);
-  if (Session* session = g_session.load()) session->cancel();
+  Session* const* session = g_sessions.load();
+  while (session != nullptr && *session != nullptr) (*session++)->cancel();
   wake_input();
   g_in_handler.fetch_sub(1);
   errno = saved_errno;
@@ -72,12 +75,13 @@ int signal_exit_code() {
   return interrupts() > 0 ? 128 + SIGINT : 0;
 }
 
-CancelOnSignal::CancelOnSignal(Session& session) {
-  g_session = &session;
+CancelOnSignal::CancelOnSignal(std::vector<Session*> sessions) : sessions_(std::move(sessions)) {
+  sessions_.push_back(nullptr);
+  g_sessions = sessions_.data();
 }
 
 CancelOnSignal::~CancelOnSignal() {
-  g_session = nullptr;
+  g_sessions = nullptr;
   while (g_in_handler.load() != 0) sched_yield();  // a handler on another thread may still hold it
 }
 

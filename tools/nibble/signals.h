@@ -3,6 +3,8 @@
 // own time. Commands that do not install it keep the system's default.
 #pragma once
 
+#include <vector>
+
 #include "nibble/nibble.h"
 
 namespace nibble::cli {
@@ -24,13 +26,17 @@ int termination_signal();
 // 128 + the signal that came (SIGINT: 130, SIGTERM: 143), or 0 if none did.
 int signal_exit_code();
 
-// While it lives, signals cancel `session`.
+// While it lives, signals cancel these sessions.
 class CancelOnSignal {
  public:
-  explicit CancelOnSignal(Session& session);
+  explicit CancelOnSignal(Session& session) : CancelOnSignal(std::vector<Session*>{&session}) {}
+  explicit CancelOnSignal(std::vector<Session*> sessions);
   ~CancelOnSignal();
   CancelOnSignal(const CancelOnSignal&) = delete;
   CancelOnSignal& operator=(const CancelOnSignal&) = delete;
+
+ private:
+  std::vector<Session*> sessions_;  // and a null pointer
 };
 
 // Waits until `fd` can be read; false if a signal or wake_input() came first. Needs

@@ -13,21 +13,25 @@
 #include <string_view>
 
 #include "nibble/result.h"
+#include "runtime/file/gguf.h"
 #include "runtime/file/gguf_writer.h"
 #include "simd/format.h"
+#include "tools/nibble/convert/metadata.h"
 
 namespace nibble::cli {
 
 struct SynthShape {
   std::string_view name;          // "gemma3-1b"
   std::string_view architecture;  // "gemma3", "llama", "qwen3"
+  std::string_view pre;           // rule of byte-level BPE ("llama-bpe"); empty: SentencePiece
   uint32_t layers, embedding, feed_forward;
   uint32_t heads, kv_heads, head_dim;
   uint32_t vocabulary, context;
   uint32_t window;  // 0: none
   float rope_base;
-  float rope_scaling;  // of positions (Gemma) or of rope_freqs (Llama 3.x); 1: none
+  float rope_scaling;  // of positions (Gemma), rope_freqs (Llama 3.x), LongRoPE (Phi); 1: none
   float eps;
+  uint32_t n_rot = 0;  // rotated dimensions of a head; 0: all
 };
 
 std::span<const SynthShape> synth_shapes();
@@ -45,8 +49,11 @@ struct SynthOptions {
 Result<void> synthesize(const SynthShape& shape, const SynthOptions& options,
                         const std::string& path);
 
+// The header of such a model in F16, without vocabulary and data: for what one takes of memory.
+GgufFile synth_header(const SynthShape& shape);
+
 // Its parts: hyperparameters, and the tokenizer.
-void add_synth_metadata(const SynthShape& shape, GgufWriter* writer);
+Metadata synth_metadata(const SynthShape& shape);
 void add_synth_vocabulary(const SynthShape& shape, GgufWriter* writer);
 
 }  // namespace nibble::cli

@@ -128,51 +128,65 @@ std::vector<std::string> byte_characters() {
   return characters;
 }
 
-// The special tokens after the pieces; the rest up to the size of the vocabulary is unused.
-std::vector<std::string> bpe_special_tokens(bool qwen) {
-  if (qwen) return {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
-  std::vector<std::string> names = {"<|begin_of_text|>", "<|end_of_text|>"};
-  for (int i = 0; i < 4; ++i) names.push_back("<|reserved_" + std::to_string(i) + "|>");
-  names.insert(names.end(),
+// What tells one byte-level vocabulary from another.
+struct BpeFamily {
+  uint32_t pieces_end;               // id of the first special token
+  std::vector<std::string> special;  // after the pieces; the rest of the vocabulary is unused
+  uint32_t bos, eos;                 // among the special tokens
+  bool adds_bos;
+};
+
+BpeFamily bpe_family(const SynthShape& shape) {
+  const auto end = [&](uint32_t known) {
+    return shape.vocabulary < 1000 ? shape.vocabulary - 16 : known;
+  };
+  const std::vector<std::string> chat = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+  if (shape.pre == "qwen2") return {end(151643), chat, 0, 2, false};
+  if (shape.pre == "smollm") return {end(shape.vocabulary - 17), chat, 1, 2, false};
+  if (shape.pre == "gpt-4o") {
+    return {end(199999),
+            {"<|endoftext|>", "<|assistant|>", "<|end|>", "<|user|>", "<|system|>"},
+            0,
+            2,
+            false};
+  }
+  std::vector<std::string> llama = {"<|begin_of_text|>", "<|end_of_text|>"};
+  for (int i = 0; i < 4; ++i) llama.push_back("<|reserved_" + std::to_string(i) + "|>");
+  llama.insert(llama.end(),
                {"<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>"});
-  return names;
+  return {end(shape.vocabulary - 256), llama, 0, 9, true};
 }
 
 void add_bpe_vocabulary(const SynthShape& shape, GgufWriter* writer) {
   const std::string space = utf8(0x120);
-  const bool qwen = shape.architecture == "qwen3";
-  const std::vector<std::string> special = bpe_special_tokens(qwen);
-  // The first special id is 128000 in Llama 3, 151643 in Qwen.
-  const uint32_t pieces_end = shape.vocabulary < 1000 ? shape.vocabulary - 16
-                              : qwen                  ? 151643
-                                                      : shape.vocabulary - 256;
+  const BpeFamily family = bpe_family(shape);
   Tokens tokens;
   std::vector<std::string> merges;
   for (std::string& character : byte_characters()) tokens.add(std::move(character), kNormal);
-  for (uint64_t i = 0; tokens.size() < pieces_end; ++i) {
+  for (uint64_t i = 0; tokens.size() < family.pieces_end; ++i) {
     const auto [start, last] = piece_parts(i, space);
     tokens.add(start + last, kNormal);
     merges.push_back(start + " " + last);
   }
-  for (const std::string& name : special) tokens.add(name, kControl);
+  for (const std::string& name : family.special) tokens.add(name, kControl);
   for (int i = 0; tokens.size() < shape.vocabulary; ++i) {
     tokens.add("[PAD" + std::to_string(i) + "]", kUnused);
   }
 
   writer->add_string("tokenizer.ggml.model", "gpt2");
-  writer->add_string("tokenizer.ggml.pre", qwen ? "qwen2" : "llama-bpe");
+  writer->add_string("tokenizer.ggml.pre", std::string(shape.pre));
   writer->add_strings("tokenizer.ggml.tokens", tokens.texts);
   writer->add_int32s("tokenizer.ggml.token_type", tokens.types);
   writer->add_strings("tokenizer.ggml.merges", merges);
-  writer->add_uint32("tokenizer.ggml.bos_token_id", pieces_end);
-  writer->add_uint32("tokenizer.ggml.eos_token_id", pieces_end + (qwen ? 2 : 9));
-  writer->add_bool("tokenizer.ggml.add_bos_token", !qwen);
+  writer->add_uint32("tokenizer.ggml.bos_token_id", family.pieces_end + family.bos);
+  writer->add_uint32("tokenizer.ggml.eos_token_id", family.pieces_end + family.eos);
+  writer->add_bool("tokenizer.ggml.add_bos_token", family.adds_bos);
 }
 
 }  // namespace
 
 void add_synth_vocabulary(const SynthShape& shape, GgufWriter* writer) {
-  if (shape.architecture == "gemma3") return add_gemma_vocabulary(shape, writer);
+  if (shape.pre.empty()) return add_gemma_vocabulary(shape, writer);
   add_bpe_vocabulary(shape, writer);
 }
 

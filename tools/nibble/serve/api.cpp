@@ -1,0 +1,184 @@
+#include "tools/nibble/serve/api.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tools/nibble/serve/guard.h"
+
+namespace nibble::cli {
+namespace {
+
+constexpr size_t kUnreadMax = 256;
+
+}  // namespace
+
+struct Api::Route {
+  const char* method;
+  const char* path;
+  RouteHandler handler;  // null: answered by the loop itself
+};
+
+const std::vector<Api::Route>& Api::routes() {
+  static const std::vector<Route> all = {
+      {"GET", "/health", nullptr},
+      {"GET", "/metrics", nullptr},
+      {"GET", "/v1/models", list_models},
+      {"GET", "/v1/models/", show_model},  // a name follows
+      {"POST", "/v1/chat/completions", chat_completions},
+      {"POST", "/v1/completions", completions},
+      {"POST", "/v1/embeddings", embeddings},
+      {"POST", "/v1/responses", responses},
+      {"GET", "/api/version", ollama_version},
+      {"GET", "/api/tags", ollama_tags},
+      {"GET", "/api/ps", ollama_ps},
+      {"POST", "/api/show", ollama_show},
+      {"POST", "/api/chat", ollama_chat},
+      {"POST", "/api/generate", ollama_generate},
+      {"POST", "/api/embed", ollama_embed},
+      {"POST", "/tokenize", tokenize},
+      {"POST", "/detokenize", detokenize},
+      {"GET", "/props", props},
+  };
+  return all;
+}
+
+namespace {
+
+bool matches(std::string_view path, std::string_view route) {
+  if (route.ends_with('/')) return path.size() > route.size() && path.starts_with(route);
+  return path == route;
+}
+
+std::string_view plain_method(const HttpRequest& request) {
+  return request.method == "HEAD" ? "GET" : std::string_view(request.method);
+}
+
+}  // namespace
+
+Api::Api(std::vector<std::unique_ptr<ModelService>> models, const ApiOptions& options)
+    : models_(std::move(models)), options_(options), reader_([this] { read_requests(); }) {}
+
+Api::~Api() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  reader_.join();
+}
+
+ModelService& Api::find_model(const std::optional<std::string>& name) const {
+  if (!name && models_.size() == 1) return *models_.front();
+  std::string known;
+  for (const auto& model : models_) {
+    if (name && (*name == model->name() || *name == model->name() + ":latest")) return *model;
+    known += (known.empty() ? "" : ", ") + model->name();
+  }
+  if (!name) refuse("model is missing; this server has: " + known, "model");
+  throw ApiError{404, "there is no model '" + *name + "' here; this server has: " + known, "model",
+                 "model_not_found"};
+}
+
+std::optional<HttpResponse> Api::judge(const HttpRequest& request) const {
+  const auto refused = [&](ApiError error) { return error_response(error, request.path); };
+  if (!is_allowed_host(request, options_.allow_hosts)) {
+    return refused({403, "the Host '" + *request.header("host") +
+                             "' is not this server's; start it with --allow-host NAME if it is"});
+  }
+  if (!is_allowed_origin(request)) {
+    return refused({403, "pages of '" + *request.header("origin") + "' may not use this server"});
+  }
+  std::string allowed;
+  bool found = false;
+  for (const Route& route : routes()) {
+    if (!matches(request.path, route.path)) continue;
+    found |= plain_method(request) == route.method;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(route.method);
+  }
+  if (allowed.empty())
+    return refused({404, "there is no " + request.path.substr(0, 100) + " here"});
+  if (!found) {
+    HttpResponse response =
+        refused({405, request.path + " takes " + allowed + ", not " + request.method});
+    response.headers.emplace_back("Allow", allowed);
+    return response;
+  }
+  if (request.path != "/health" && !options_.api_key.empty() &&
+      !has_key(request, options_.api_key)) {
+    return refused({401,
+                    "the API key is missing or wrong; send Authorization: Bearer KEY",
+                    {},
+                    "invalid_api_key"});
+  }
+  if (request.method == "POST" && !is_json(request)) {
+    return refused({415, "the body must be JSON; send Content-Type: application/json"});
+  }
+  return std::nullopt;
+}
+
+void Api::handle(std::shared_ptr<Exchange> exchange) {
+  ++requests_;
+  const HttpRequest& request = exchange->request();
+  if (request.path == "/health") return exchange->send(health());
+  if (request.path == "/metrics") return exchange->send(metrics());
+  {
+    const std::lock_guard lock(mutex_);
+    if (unread_.size() < kUnreadMax) {
+      unread_.push_back(std::move(exchange));
+      wake_.notify_one();
+      return;
+    }
+  }
+  exchange->send(error_response({429, "too many requests wait; try again later", {}, "queue_full"},
+                                request.path));
+}
+
+void Api::read_requests() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return stopping_ || !unread_.empty(); });
+    if (stopping_) return;
+    const std::shared_ptr<Exchange> exchange = std::move(unread_.front());
+    unread_.pop_front();
+    lock.unlock();
+    if (!exchange->gone()) answer(exchange);
+    lock.lock();
+  }
+}
+
+void Api::answer(const std::shared_ptr<Exchange>& exchange) {
+  const HttpRequest& request = exchange->request();
+  try {
+    for (const Route& route : routes()) {
+      if (plain_method(request) != route.method || !matches(request.path, route.path)) continue;
+      return route.handler(*this, exchange);
+    }
+  } catch (const ApiError& error) {
+    exchange->send(error_response(error, request.path));
+  } catch (const std::bad_alloc&) {
+    exchange->send(error_response({503, "out of memory"}, request.path));
+  } catch (const std::exception& error) {
+    exchange->send(error_response({500, std::string("bug: ") + error.what()}, request.path));
+  }
+}
+
+HttpResponse Api::health() const {
+  HttpResponse response;
+  response.status = draining_ ? 503 : 200;
+  response.body = draining_ ? R"({"status":"shutting down"})" : R"({"status":"ok"})";
+  return response;
+}
+
+void send_json(const std::shared_ptr<Exchange>& exchange, const Json& json) {
+  HttpResponse response;
+  response.body = dump(json);
+  exchange->send(response);
+}
+
+std::shared_ptr<Model> require_model(ModelService& service) {
+  auto model = service.model();
+  if (!model) throw to_api_error(model.error());
+  return *model;
+}
+
+}  // namespace nibble::cli

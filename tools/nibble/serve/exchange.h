@@ -1,0 +1,62 @@
+// One request and the way to answer it, from any thread: at once, or piece by piece. What is
+// written waits here until the loop sends it; a client that does not read fills it, and is dropped.
+// Read next: http_server.h.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "tools/nibble/serve/http_message.h"
+
+namespace nibble::cli {
+
+class Exchange {
+ public:
+  // `wake` tells the loop that there is something to send; thread-safe.
+  Exchange(HttpRequest request, size_t pending_bytes_max, std::function<void()> wake)
+      : request_(std::move(request)), pending_max_(pending_bytes_max), wake_(std::move(wake)) {}
+
+  const HttpRequest& request() const { return request_; }
+
+  // The whole answer. To be called once, and not with begin().
+  void send(const HttpResponse& response);
+
+  // An answer whose length is not known: begin, then write, then finish. write() is false when
+  // nobody is there to read it any more.
+  void begin(int status, std::string_view content_type);
+  bool write(std::string_view data);
+  void finish();
+
+  bool begun() const { return begun_; }
+  // The client has gone, or was dropped.
+  bool gone() const { return gone_; }
+  int status() const { return status_; }
+
+  // For the loop. What is to be sent now; `finished`: and nothing after it.
+  std::string take_pending(bool* finished);
+  void set_gone() { gone_ = true; }
+  bool keeps_alive() const { return keep_alive_; }
+  // Before the answer begins: the connection will be closed behind it.
+  void set_close() { keep_alive_ = false; }
+
+ private:
+  std::string head(int status, std::string_view content_type, const HttpHeaders& more) const;
+  void push(std::string_view data, bool finished);
+
+  const HttpRequest request_;
+  const size_t pending_max_;
+  const std::function<void()> wake_;
+  std::mutex mutex_;
+  std::string pending_;
+  bool finished_ = false;
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> keep_alive_{true};
+  std::atomic<bool> begun_{false};
+  std::atomic<int> status_{0};
+};
+
+}  // namespace nibble::cli

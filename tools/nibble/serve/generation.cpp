@@ -1,0 +1,98 @@
+#include "tools/nibble/serve/generation.h"
+
+#include <algorithm>
+#include <ctime>
+#include <random>
+#include <utility>
+
+namespace nibble::cli {
+namespace {
+
+// What the answers of one request share.
+struct Progress {
+  std::shared_ptr<Exchange> exchange;
+  std::shared_ptr<AnswerForm> form;
+  size_t left = 0;
+  bool failed = false;
+};
+
+}  // namespace
+
+void start_generation(std::shared_ptr<Exchange> exchange, GenerationRequest request,
+                      std::shared_ptr<AnswerForm> form) {
+  auto progress = std::make_shared<Progress>();
+  progress->exchange = std::move(exchange);
+  progress->form = std::move(form);
+  progress->left = request.prompts.size() * request.copies;
+  std::vector<Job> jobs;
+  for (const std::vector<int32_t>& prompt : request.prompts) {
+    for (size_t copy = 0; copy < request.copies; ++copy) {
+      const size_t number = jobs.size();
+      Job& job = jobs.emplace_back();
+      job.client = progress->exchange->request().peer;
+      job.prompt = prompt;
+      job.options = request.options;
+      job.grammar = request.grammar;
+      job.options.sampling.seed += copy;
+      job.gone = [progress] { return progress->exchange->gone() || progress->failed; };
+      if (progress->form->streams()) {
+        job.on_delta = [progress, number](const Delta& delta) {
+          if (!progress->failed) progress->form->delta(number, delta);
+          return !progress->exchange->gone();
+        };
+      }
+      job.on_done = [progress, number](Result<Completion> done) {
+        if (progress->failed) return;
+        if (!done) {
+          progress->failed = true;
+          return progress->form->failed(to_api_error(done.error()));
+        }
+        progress->form->done(number, std::move(*done));
+        if (--progress->left == 0) progress->form->all_done();
+      };
+    }
+  }
+  if (auto submitted = request.service->submit(std::move(jobs)); !submitted) {
+    throw to_api_error(submitted.error());
+  }
+}
+
+const char* finish_reason(StopReason reason) {
+  const bool cut = reason == StopReason::kMaxTokens || reason == StopReason::kContextFull;
+  return cut ? "length" : "stop";
+}
+
+void EventStream::event(const Json& json, const char* name) {
+  if (!exchange_->begun()) exchange_->begin(200, "text/event-stream");
+  std::string text;
+  if (name != nullptr) text.append("event: ").append(name).append("\n");
+  exchange_->write(text + "data: " + dump(json) + "\n\n");
+}
+
+void EventStream::end(std::string_view last) {
+  if (!exchange_->begun()) exchange_->begin(200, "text/event-stream");
+  exchange_->write(last);
+  exchange_->finish();
+}
+
+std::string new_id(const std::string& prefix) {
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  std::string id = prefix;
+  for (int i = 0; i < 24; ++i) id += kLetters[random() % kLetters.size()];
+  return id;
+}
+
+int64_t unix_time() {
+  return std::time(nullptr);
+}
+
+Json openai_usage(const TokenCounts& counts) {
+  return {{"prompt_tokens", counts.prompt},
+          {"completion_tokens", counts.answer},
+          {"total_tokens", counts.prompt + counts.answer},
+          {"prompt_tokens_details", {{"cached_tokens", std::min(counts.cached, counts.prompt)}}}};
+}
+
+}  // namespace nibble::cli

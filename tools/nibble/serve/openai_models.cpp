@@ -1,0 +1,104 @@
+// GET /v1/models and /v1/models/NAME; GET /props; POST /tokenize and /detokenize.
+#include "nibble/nibble.h"
+#include "tools/nibble/serve/api.h"
+#include "tools/nibble/serve/request.h"
+
+namespace nibble::cli {
+namespace {
+
+constexpr size_t kTextMax = 1 << 20;  // bytes that /tokenize takes
+constexpr size_t kTokensMax = 1 << 20;
+
+Json model_entry(const ModelService& service) {
+  return {{"id", service.name()},
+          {"object", "model"},
+          {"created", 0},
+          {"owned_by", "nibble"},
+          {"loaded", service.loaded()}};
+}
+
+// %2F in a name that holds a slash.
+std::string percent_decode(std::string_view text) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 &&
+        digit(text[i + 2]) >= 0) {
+      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void list_models(const Api& api, const std::shared_ptr<Exchange>& exchange) {
+  Json data = Json::array();
+  for (const auto& service : api.models()) data.push_back(model_entry(*service));
+  send_json(exchange, {{"object", "list"}, {"data", data}});
+}
+
+void show_model(const Api& api, const std::shared_ptr<Exchange>& exchange) {
+  constexpr std::string_view kPrefix = "/v1/models/";
+  const std::string& path = exchange->request().path;
+  send_json(exchange, model_entry(api.find_model(percent_decode(path.substr(kPrefix.size())))));
+}
+
+void tokenize(const Api& api, const std::shared_ptr<Exchange>& exchange) {
+  const Json body = parse_body(exchange->request().body);
+  const Fields fields(body);
+  const auto model = require_model(api.find_model(fields.text("model")));
+  const auto content = fields.text("content");
+  if (!content) refuse("content is missing", "content");
+  if (content->size() > kTextMax) {
+    refuse("content has " + std::to_string(content->size()) + " bytes, at most " +
+               std::to_string(kTextMax) + " are taken",
+           "content");
+  }
+  const bool special = fields.flag("add_special").value_or(false);
+  send_json(exchange, {{"tokens", model->tokenize(*content, special,
+                                                  fields.flag("parse_special").value_or(true))}});
+}
+
+void detokenize(const Api& api, const std::shared_ptr<Exchange>& exchange) {
+  const Json body = parse_body(exchange->request().body);
+  const Fields fields(body);
+  const auto model = require_model(api.find_model(fields.text("model")));
+  const Json* tokens = fields.find("tokens");
+  if (tokens == nullptr) refuse("tokens is missing", "tokens");
+  send_json(exchange,
+            {{"content", model->detokenize(read_tokens(*tokens, *model, kTokensMax, "tokens"))}});
+}
+
+void props(const Api& api, const std::shared_ptr<Exchange>& exchange) {
+  Json models = Json::array();
+  for (const auto& service : api.models()) {
+    Json entry = {{"name", service->name()},
+                  {"context", service->context()},
+                  {"loaded", service->loaded()},
+                  {"memory_bytes", service->memory_bytes()}};
+    const auto model = require_model(*service);
+    const SamplingOptions s = recommended_sampling(*model);
+    entry["architecture"] = model->architecture();
+    entry["trained_context"] = model->context_length();
+    entry["vocabulary"] = model->vocabulary_size();
+    entry["chat"] = model->is_chat_model();
+    entry["sampling"] = {{"temperature", s.temperature},
+                         {"top_k", s.top_k},
+                         {"top_p", s.top_p},
+                         {"min_p", s.min_p},
+                         {"repeat_penalty", s.repeat_penalty}};
+    models.push_back(entry);
+  }
+  send_json(exchange, {{"version", version()}, {"models", models}});
+}
+
+}  // namespace nibble::cli

@@ -1,0 +1,222 @@
+#include "tools/nibble/serve/service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/model_impl.h"
+
+namespace nibble::cli {
+
+ModelService::ModelService(std::string name, std::shared_ptr<Model> model,
+                           const ServiceOptions& options)
+    : name_(std::move(name)),
+      path_(model->path()),
+      options_(options),
+      engine_(model->impl().engine),
+      model_(std::move(model)) {}
+
+Result<std::unique_ptr<ModelService>> ModelService::create(std::string name,
+                                                           std::shared_ptr<Model> model,
+                                                           const ServiceOptions& options) {
+  std::unique_ptr<ModelService> service(new ModelService(std::move(name), model, options));
+  NIBBLE_TRY(service->batch_, Batch::create(model, options.batch));
+  service->context_ = service->batch_->context();
+  service->memory_bytes_ = model->weight_bytes() + service->batch_->memory_bytes();
+  service->thread_ = std::thread([raw = service.get()] { raw->run(); });
+  return service;
+}
+
+ModelService::~ModelService() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+bool ModelService::loaded() const {
+  const std::lock_guard lock(mutex_);
+  return model_ != nullptr;
+}
+
+size_t ModelService::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return waiting_;
+}
+
+Result<std::shared_ptr<Model>> ModelService::model() {
+  std::unique_lock lock(mutex_);
+  const uint64_t attempts = load_attempts_;
+  while (model_ == nullptr) {
+    if (stopping_) return Error{ErrorCode::kUnavailable, "the server is shutting down"};
+    if (load_attempts_ != attempts) return load_error_;
+    wanted_ = true;
+    wake_.notify_one();
+    loaded_.wait(lock);
+  }
+  return model_;
+}
+
+Result<void> ModelService::submit(std::vector<Job> jobs) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return Error{ErrorCode::kUnavailable, "the server is shutting down"};
+    for (const Job& job : jobs) {
+      if (batch_ != nullptr) NIBBLE_TRY_VOID(batch_->check(job.prompt, job.options));
+    }
+    if (waiting_ + jobs.size() > options_.queue) forget_gone();
+    if (waiting_ + jobs.size() > options_.queue) {
+      ++counts_.refused;
+      return Error{ErrorCode::kUnavailable, "the queue of model " + name_ + " is full (" +
+                                                std::to_string(waiting_) +
+                                                " prompts wait); try again later"};
+    }
+    for (Job& job : jobs) {
+      std::deque<Job>& queue = queues_[job.client];
+      if (queue.empty()) turns_.push_back(job.client);
+      queue.push_back(std::move(job));
+      ++waiting_;
+    }
+  }
+  wake_.notify_one();
+  return {};
+}
+
+void ModelService::forget_gone() {
+  for (auto queue = queues_.begin(); queue != queues_.end();) {
+    waiting_ -= std::erase_if(queue->second, [](const Job& job) { return job.gone(); });
+    if (queue->second.empty()) {
+      std::erase(turns_, queue->first);
+      queue = queues_.erase(queue);
+    } else {
+      ++queue;
+    }
+  }
+}
+
+bool ModelService::take_next(Job* job) {
+  if (turns_.empty()) return false;
+  const std::string client = std::move(turns_.front());
+  turns_.pop_front();
+  const auto queue = queues_.find(client);
+  *job = std::move(queue->second.front());
+  queue->second.pop_front();
+  --waiting_;
+  if (queue->second.empty()) {
+    queues_.erase(queue);
+  } else {
+    turns_.push_back(client);
+  }
+  return true;
+}
+
+void ModelService::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const auto busy = [&] {
+      return stopping_ || waiting_ > 0 || !running_.empty() || (wanted_ && model_ == nullptr);
+    };
+    if (options_.keep_alive.count() > 0 && model_ != nullptr) {
+      if (!wake_.wait_for(lock, options_.keep_alive, busy)) {
+        unload();
+        continue;
+      }
+    } else {
+      wake_.wait(lock, busy);
+    }
+    if (stopping_) break;
+    if (model_ == nullptr) {
+      load(lock);
+      if (model_ == nullptr) continue;
+    }
+    Job job;
+    std::vector<Job> fresh;
+    const size_t room = static_cast<size_t>(options_.batch.sequences) - running_.size();
+    while (fresh.size() < room && take_next(&job)) fresh.push_back(std::move(job));
+    lock.unlock();
+    for (Job& next : fresh) start(std::move(next));
+    fresh.clear();
+    evaluate();
+    lock.lock();
+  }
+  queues_.clear();
+  lock.unlock();
+  loaded_.notify_all();
+  for (const Running& one : running_) batch_->cancel(one.id);
+}
+
+void ModelService::start(Job job) {
+  if (job.gone()) {
+    ++counts_.cancelled;
+    return;
+  }
+  Running& one = running_.emplace_back();
+  one.gone = std::move(job.gone);
+  auto on_done = [this, &one, tell = job.on_done](Result<Completion> done) {
+    one.done = true;
+    if (done) {
+      const Stats& stats = done->stats;
+      ++counts_.answers;
+      counts_.cancelled += done->reason == StopReason::kCancelled;
+      counts_.prompt_tokens += static_cast<uint64_t>(stats.prompt_tokens);
+      counts_.cached_tokens += static_cast<uint64_t>(stats.cached_tokens);
+      counts_.answer_tokens += done->tokens.size();
+      counts_.first_token_us += static_cast<uint64_t>(stats.first_token_s * 1e6);
+    }
+    tell(std::move(done));
+  };
+  auto added = batch_->add(job.prompt, job.options, std::move(job.on_delta), std::move(on_done),
+                           std::move(job.grammar));
+  if (added) {
+    one.id = *added;
+    return;
+  }
+  running_.pop_back();
+  job.on_done(std::move(added).error());
+}
+
+void ModelService::evaluate() {
+  for (const Running& one : running_) {
+    if (!one.done && one.gone()) batch_->cancel(one.id);
+  }
+  batch_->step();
+  ++counts_.steps;
+  std::erase_if(running_, [](const Running& one) { return one.done; });
+  active_ = running_.size();
+  memory_bytes_ = model_->weight_bytes() + batch_->memory_bytes();
+}
+
+void ModelService::load(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  auto model = Model::load(engine_, path_, options_.load);
+  Result<std::unique_ptr<Batch>> batch =
+      model ? Batch::create(*model, options_.batch) : std::move(model).error();
+  lock.lock();
+  ++load_attempts_;
+  wanted_ = false;
+  if (batch) {
+    ++counts_.loads;
+    model_ = std::move(*model);
+    batch_ = std::move(*batch);
+    loaded_.notify_all();
+    return;
+  }
+  load_error_ = batch.error();
+  loaded_.notify_all();
+  Job job;
+  std::vector<Job> failed;
+  while (take_next(&job)) failed.push_back(std::move(job));
+  lock.unlock();
+  for (const Job& one : failed) one.on_done(load_error_);
+  lock.lock();
+}
+
+void ModelService::unload() {
+  batch_ = nullptr;
+  model_ = nullptr;
+  memory_bytes_ = 0;
+}
+
+}  // namespace nibble::cli

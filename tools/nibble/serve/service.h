@@ -1,0 +1,123 @@
+// A model that answers requests: a queue that is fair to its clients, and a thread that evaluates
+// what is in progress together (nibble/batch.h).
+//
+// Clients take turns in the queue, whoever asks more; a full queue refuses. What nobody waits for
+// any more is ended before the next step. A model that nobody uses for a while is unloaded, and
+// loaded again by the next request. Thread-safe. Read next: generation.h.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nibble/batch.h"
+#include "nibble/nibble.h"
+
+namespace nibble::cli {
+
+struct ServiceOptions {
+  BatchOptions batch;
+  LoadOptions load;                    // for loading it again
+  size_t queue = 64;                   // prompts that wait at most
+  std::chrono::seconds keep_alive{0};  // unused for so long it is unloaded; 0: never
+};
+
+// Counts since the start.
+struct ServiceCounts {
+  std::atomic<uint64_t> answers{0};
+  std::atomic<uint64_t> refused{0};  // the queue was full
+  std::atomic<uint64_t> cancelled{0};
+  std::atomic<uint64_t> prompt_tokens{0};
+  std::atomic<uint64_t> cached_tokens{0};
+  std::atomic<uint64_t> answer_tokens{0};
+  std::atomic<uint64_t> steps{0};
+  std::atomic<uint64_t> first_token_us{0};  // from the request on, summed over the answers
+  std::atomic<uint64_t> loads{0};
+};
+
+struct Job {
+  std::string client;  // whose turn it is
+  std::vector<int32_t> prompt;
+  GenerateOptions options;
+  std::shared_ptr<const Grammar> grammar;  // null: anything
+  std::function<bool()> gone;              // nobody waits for the answer
+  DeltaCallback on_delta;                  // these two on the service's thread
+  DoneCallback on_done;
+};
+
+class ModelService {
+ public:
+  // Makes the KV caches at once: errors of Batch::create.
+  static Result<std::unique_ptr<ModelService>> create(std::string name,
+                                                      std::shared_ptr<Model> model,
+                                                      const ServiceOptions& options);
+  ~ModelService();  // ends what is in progress
+
+  const std::string& name() const { return name_; }
+  const std::string& path() const { return path_; }
+  int64_t context() const { return context_; }
+
+  // The model, loaded if it is not. Errors: those of loading.
+  Result<std::shared_ptr<Model>> model();
+  bool loaded() const;
+  // Errors: 64 for a prompt that cannot be answered, 69 when the queue is full (all or none is
+  // taken).
+  Result<void> submit(std::vector<Job> jobs);
+
+  size_t waiting() const;
+  size_t active() const { return active_; }
+  uint64_t memory_bytes() const { return memory_bytes_; }  // with weights; 0: not loaded
+  const ServiceCounts& counts() const { return counts_; }
+
+ private:
+  ModelService(std::string name, std::shared_ptr<Model> model, const ServiceOptions& options);
+  void run();
+  void load(std::unique_lock<std::mutex>& lock);
+  void unload();
+  bool take_next(Job* job);
+  void start(Job job);
+  void forget_gone();
+  void evaluate();
+
+  const std::string name_;
+  const std::string path_;
+  const ServiceOptions options_;
+  const std::shared_ptr<Engine> engine_;
+  int64_t context_ = 0;
+  ServiceCounts counts_;
+  std::atomic<size_t> active_{0};
+  std::atomic<uint64_t> memory_bytes_{0};
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;    // the thread
+  std::condition_variable loaded_;  // who waits for the model
+  std::shared_ptr<Model> model_;    // null: not loaded
+  std::unique_ptr<Batch> batch_;
+  bool wanted_ = false;  // someone waits for the model
+  uint64_t load_attempts_ = 0;
+  Error load_error_;
+  std::map<std::string, std::deque<Job>> queues_;
+  std::deque<std::string> turns_;  // clients with something in the queue
+  size_t waiting_ = 0;
+  bool stopping_ = false;
+
+  // The thread's own.
+  struct Running {
+    Batch::Id id = 0;
+    std::function<bool()> gone;
+    bool done = false;
+  };
+  std::list<Running> running_;  // callbacks refer to its elements
+  std::thread thread_;
+};
+
+}  // namespace nibble::cli
