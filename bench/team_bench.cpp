@@ -1,4 +1,4 @@
-// What a parallel region costs: hot, after sleep, oversubscribed, and next to real work.
+// What a parallel region costs: hot, after sleep, beside work, oversubscribed.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -46,6 +46,42 @@ void empty_region_hot(benchmark::State& state) {
   report(state, seconds);
 }
 BENCHMARK(empty_region_hot)->DenseRange(1, 4)->Iterations(100'000)->UseManualTime();
+
+// Time of regions of 5 us of work for each worker, beyond that.
+void measure_cost(benchmark::State& state, ThreadTeam& team) {
+  constexpr auto kWork = std::chrono::microseconds(5);
+  std::vector<double> seconds;
+  for (auto _ : state) {
+    const auto start = Clock::now();
+    team.run([&](int) {
+      const auto end = Clock::now() + kWork;
+      while (Clock::now() < end) {
+      }
+    });
+    const double time = std::chrono::duration<double>(Clock::now() - start - kWork).count();
+    state.SetIterationTime(time);
+    seconds.push_back(time);
+  }
+  report(state, seconds);
+}
+
+// What a region costs beyond its work: every worker has 5 us of it, long enough for all to come
+// (the caller does the share of one that is late, so empty regions are cheaper than any real one).
+void region_cost(benchmark::State& state) {
+  measure_cost(state, *make_team(state));
+}
+BENCHMARK(region_cost)->Arg(2)->Arg(4)->Arg(8)->Arg(16)->Iterations(20'000)->UseManualTime();
+
+// What taking the time of every share costs, as the team does where cores differ.
+void region_cost_by_speed(benchmark::State& state) {
+  TeamPlan plan;
+  plan.workers.resize(2);
+  plan.workers[1].kind = 1;
+  plan.decoders = plan.readers = 2;
+  plan.nodes = {0};
+  measure_cost(state, **ThreadTeam::create(plan));
+}
+BENCHMARK(region_cost_by_speed)->Iterations(20'000)->UseManualTime();
 
 void empty_region_asleep(benchmark::State& state) {
   auto team = make_team(state);
