@@ -1,5 +1,6 @@
 # Installs the build, moves the tree, and builds consumer.cpp against it, once with find_package and
-# once with pkg-config. Run by ctest: cmake -DBUILD=... -DWORK=... -DCXX=... -DVERSION=... -P this.
+# once with pkg-config. Run by ctest: cmake -DBUILD=... -DWORK=... -DCXX=... -DVERSION=...
+# -DTOOLCHAIN=... -DEMULATOR=... -P this; of a cross build, its toolchain file and what runs its programs.
 cmake_minimum_required(VERSION 3.25)
 set(source ${CMAKE_CURRENT_LIST_DIR})
 
@@ -19,7 +20,7 @@ function(must_not what)
 endfunction()
 
 function(expect_version program)
-  must("${program}" ${program})
+  must("${program}" ${EMULATOR} ${program})
   if(NOT output STREQUAL "${VERSION}\n")
     message(FATAL_ERROR "${program} printed \"${output}\", not ${VERSION}")
   endif()
@@ -31,6 +32,10 @@ must("install" ${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/first)
 file(RENAME ${WORK}/first ${WORK}/prefix)
 
 set(configure ${CMAKE_COMMAND} -G Ninja -S ${source} -DCMAKE_CXX_COMPILER=${CXX})
+if(TOOLCHAIN)
+  list(APPEND configure -DCMAKE_TOOLCHAIN_FILE=${TOOLCHAIN})
+  include(${TOOLCHAIN})  # where pkg-config looks
+endif()
 must("find_package" ${configure} -B ${WORK}/by_cmake -DCMAKE_PREFIX_PATH=${WORK}/prefix
      -DNIBBLE_WANTED=${VERSION})
 must("build with find_package" ${CMAKE_COMMAND} --build ${WORK}/by_cmake)
@@ -55,4 +60,4 @@ if(NOT output STREQUAL "${VERSION}\n")
 endif()
 
 # The installed program finds its model.
-must("installed program" ${WORK}/prefix/bin/nibble run --raw -p "Once upon a time" -n 4 --temp 0)
+must("installed program" ${EMULATOR} ${WORK}/prefix/bin/nibble run --raw -p "Once upon a time" -n 4 --temp 0)

@@ -35,6 +35,7 @@ inline const std::vector<IncludeRule>& include_rules() {
   static const std::string kernel = c + "|([a-z]*intrin|arm_neon|arm_sve|arm_sme|arm_acle)\\.h";
   static const std::string shared = "simd/abi\\.h|simd/[a-z0-9_]+_inl\\.h";
   static const std::string system = "[a-z0-9_]+(\\.h)?|(sys|linux|asm)/[a-z_]+\\.h";
+  static const std::string sockets = "(arpa|netinet)/[a-z]+\\.h";
   static const std::string generated = "[a-z_]+\\.inc";  // lists that CMake makes
   static const std::vector<IncludeRule> rules = [] {
     const std::string rows[][3] = {
@@ -50,11 +51,11 @@ inline const std::vector<IncludeRule>& include_rules() {
         {"runtime/", "(runtime|simd|nibble)/.*|" + generated, system},
         {"tools/examples/", "nibble/.*", system},
         {"tools/", "(tools|runtime|simd|nibble)/.*|" + generated,
-         system + "|(CLI|editline|fmt|nlohmann)/.*"},
+         system + "|" + sockets + "|(CLI|editline|fmt|nlohmann)/.*"},
         {"bench/", "(bench|runtime|simd|nibble)/.*", system + "|(benchmark|fmt|nlohmann)/.*"},
         {"tests/consumer/", "nibble/.*", system},
         {"tests/", "(tests|tools|runtime|simd|nibble)/.*|" + generated,
-         system + "|(fmt|gtest|gmock|nlohmann)/.*"},
+         system + "|" + sockets + "|(fmt|gtest|gmock|nlohmann)/.*"},
     };
     std::vector<IncludeRule> compiled;
     for (const auto& row : rows) {

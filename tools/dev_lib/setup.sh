@@ -5,12 +5,27 @@
 build_packages=(g++ cmake ninja-build pkg-config libtbb-dev libxsimd-dev libhwloc-dev
                 libmimalloc-dev libcli11-dev nlohmann-json3-dev libedit-dev libgtest-dev
                 libbenchmark-dev)
-# Emulated CPUs, on which the tests run the program.
-test_packages=(qemu-user)
-# The second compiler, the formatter and the linter.
-check_packages=(clang-14 clang-format-14 clang-tidy-14)
+# Emulated CPUs, on which the tests run the program, and an oracle for the patterns that cut words.
+test_packages=(qemu-user libpcre2-dev)
+# The second compiler with its sanitizers, the formatter and the linter.
+check_packages=(clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14)
 
-is_installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+# is_installed PACKAGE[:ARCHITECTURE]: this machine's architecture unless one is named; both can be there.
+is_installed() {
+  local architecture=${1#"${1%:*}"}
+  architecture=${architecture#:}
+  [ -n "$architecture" ] || architecture=$(dpkg --print-architecture)
+  dpkg-query -W -f='${db:Status-Status} ${Architecture}\n' "${1%:*}" 2>/dev/null |
+    grep -qxE "installed ($architecture|all)"
+}
+
+# may_be_root WHAT: or else says what to do as root.
+may_be_root() {
+  [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "not root and no sudo; as root, run:
+  $1"
+}
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
 install_packages() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
@@ -23,17 +38,12 @@ install_packages() {
   done
   [ ${#missing[@]} -eq 0 ] && return
 
-  local as_root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || die "not root and no sudo; as root, run:
-  apt-get update && apt-get install -y ${missing[*]}"
-    as_root=(sudo)
-  fi
+  may_be_root "apt-get update && apt-get install -y ${missing[*]}"
   say "install ${missing[*]}"
   local log=build-setup.log apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
-  "${as_root[@]}" "${apt[@]}" update </dev/null >"$log" 2>&1 ||
+  as_root "${apt[@]}" update </dev/null >"$log" 2>&1 ||
     say "apt-get update failed; trying with the package lists that are here"
-  "${as_root[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null \
+  as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null \
     >>"$log" 2>&1 || {
     tail -n 30 "$log" >&2
     die "apt could not install: ${missing[*]}"
@@ -43,6 +53,6 @@ install_packages() {
 # install_for_preset PRESET [PACKAGE...]
 install_for_preset() {
   local packages=("${build_packages[@]}" "${@:2}")
-  if [ "$1" = clang ]; then packages+=("${check_packages[@]}"); fi
+  case "$1" in clang | asan-ubsan) packages+=("${check_packages[@]}") ;; esac
   install_packages "${packages[@]}"
 }
