@@ -244,7 +244,7 @@ TEST(Compare, PutsModelsSideBySide) {
 // Ctrl-C in the middle: the program ends soon, and leaves nothing behind.
 TEST(Perplexity, CanBeInterrupted) {
   std::string text;
-  for (int i = 0; i < 3000; ++i) text += stories();
+  for (int i = 0; i < 600; ++i) text += stories();
   for (const char* command : {"perplexity", "compare"}) {
     const Folder folder;
     const std::string path = write_text(folder, "text", text);

@@ -143,6 +143,9 @@ TEST(HttpServerTest, RequestsMayComeByteByByte) {
 }
 
 TEST(HttpServerTest, WithoutDescriptorsClientsAreToldAndLaterServed) {
+#ifdef NIBBLE_SANITIZED
+  GTEST_SKIP() << "the sanitizer looks at objects through a pipe, for which there is no descriptor";
+#endif
   Loop loop({});
   rlimit before = {};
   getrlimit(RLIMIT_NOFILE, &before);
