@@ -545,7 +545,8 @@ TEST(ThreadTeamTest, ComputesInTheDefaultFloatModeWhateverTheCallersIs) {
   {
     auto team = make_team(3);
     std::vector<float> halves(3);
-    volatile float denormal = std::numeric_limits<float>::denorm_min() * 8;
+    constexpr float kEight = std::numeric_limits<float>::denorm_min() * 8;
+    volatile float denormal = kEight;
     team->run([&](int worker) { halves[static_cast<size_t>(worker)] = denormal * 0.5f; });
     EXPECT_EQ(_mm_getcsr() & kFlushAndDenormalsAreZero, kFlushAndDenormalsAreZero)
         << "the caller's mode comes back";
