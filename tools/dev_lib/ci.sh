@@ -27,6 +27,11 @@ closing_line() {
 slow_with_threads='PerplexityTest|HeadAgreement|^machine/cpu_|Architecture|Sampler|IsaDoesNotMatter'
 slow_with_threads+='|DraftTest.(Sampled|SmallBatches)'
 
+# Minutes under the address sanitizer, that run nothing which quicker tests do not: whole texts and
+# vocabularies, every float of a function.
+slow_with_addresses='PerplexityTest|HeadAgreement|Perplexity.CanBeInterrupted|TenMegabytes|OneUlp|ThreeUlps'
+slow_with_addresses+='|ConvertTokenizer.Gemma3|Quantize.EveryType|DraftTest.(Sampled|SmallBatches)|^layering/'
+
 # What threads share: the team, and models on it. The rest is not even built.
 test_threads() {
   install_for_preset tsan && build_preset tsan machine_tests model_tests &&
@@ -40,9 +45,8 @@ run_ci() {
   step format tools/dev format --check
   # The README's test command. It includes the layering test, the emulated CPUs and the consumer.
   step test tools/dev test
-  # By clang, whose warnings are errors as GCC's are in the other builds. Whole texts take minutes
-  # there and run nothing that the other tests of models do not; the layering is the sources' alone.
-  step sanitizers tools/dev test asan-ubsan -E 'PerplexityTest|HeadAgreement|^layering/'
+  # By clang, whose warnings are errors as GCC's are in the other builds.
+  step sanitizers tools/dev test asan-ubsan -E "$slow_with_addresses"
   step threads test_threads
   # tools/dev lint takes longer than all of this and is left to the developer.
   # Cross-built, on an emulated Pi 3, Pi 5 and an SVE machine; its text is compared with this machine's.
