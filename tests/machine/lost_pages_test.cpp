@@ -100,6 +100,9 @@ TEST_F(LostPagesTest, AFaultElsewhereStillEndsTheProcess) {
 }
 
 TEST_F(LostPagesTest, AModelCutShortGivesAnErrorAndTheProcessGoesOn) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "it takes a mapping for a write, which the other threads' reads then race with";
+#endif
   const std::string path = folder_ / "model.gguf";
   fs::copy_file(kStories, path);
   auto engine = Engine::create({.threads = 2, .isa = ""});

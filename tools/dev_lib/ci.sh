@@ -24,8 +24,10 @@ closing_line() {
 }
 
 # Minutes under the thread sanitizer, on paths that quicker tests take too; cpu_: need the program.
-slow_with_threads='PerplexityTest|HeadAgreement|^machine/cpu_|Architecture|Sampler|IsaDoesNotMatter'
-slow_with_threads+='|DraftTest.(Sampled|SmallBatches)'
+slow_with_threads='PerplexityTest|HeadAgreement|^machine/cpu_|Architecture|Sampler|IsaDoesNotMatter|LookupReplay'
+slow_with_threads+='|DraftTest.(Greedy|Sampled|SmallBatches|AFull|LogProbabilities|StopStrings)|Tuning.Trials'
+slow_with_threads+='|LookupTest.(Greedy|Sampled|SmallBatches|AFull|StopStrings)|AQuantizedCache'
+slow_with_threads+='|BatchTest.NothingIsKept|AStoryIsTheSame'
 
 # Minutes under the address sanitizer, that run nothing which quicker tests do not: whole texts and
 # vocabularies, every float of a function.
