@@ -311,7 +311,7 @@ void Batch::Impl::keep_prefix(Sequence& sequence, int64_t before) {
 
 void Batch::Impl::take(Place sequence, std::span<const float> logits) {
   const auto position = static_cast<int64_t>(sequence->tokens.size()) - 1;
-  if (auto finite = check_finite(*model, logits, position); !finite) {
+  if (auto finite = workspace->check_finite(logits, position); !finite) {
     return fail(sequence, std::move(finite).error());
   }
   Answer& answer = sequence->answer;

@@ -18,7 +18,11 @@ void Network::forward(Pass& pass) const {
   const auto add_to_stream = [&](const std::vector<float>& norm) {
     norm.empty() ? ops.add(a.h, a.x) : ops.rms_norm(a.h, norm, h_.eps, a.x, /*add=*/true);
   };
+  const auto check = [&](int place) {
+    if (pass.broken_at == Pass::kNowhere && !ops.all_finite(a.x)) pass.broken_at = place;
+  };
   ops.embed(embedding_, pass.ids, h_.embedding_scale, a.x);
+  check(Pass::kEmbedding);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& l = layers_[i];
 
@@ -38,6 +42,7 @@ void Network::forward(Pass& pass) const {
     ops.rms_norm(a.x, l.feed_forward_norm, h_.eps, a.h);
     ops.feed_forward(a.h, {&l.gate, &l.up, &l.down, h_.gate}, a.gate, a.up, a.h);
     add_to_stream(l.post_feed_forward_norm);
+    check(static_cast<int>(i));
   }
 }
 

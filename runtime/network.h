@@ -48,6 +48,10 @@ struct Pass {
   Activations& a;
   std::span<const int32_t> ids;
   std::span<const Segment> segments;
+  // Behind which layer the residual stream was first seen not to be finite. Asked of every layer:
+  // of a prompt it costs 0.1 %, of a decoded token less; says which weights are damaged.
+  static constexpr int kNowhere = -2, kEmbedding = -1;
+  int broken_at = kNowhere;
 };
 
 // Immutable after load() and thread-safe.

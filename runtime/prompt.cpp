@@ -55,7 +55,7 @@ Result<std::vector<float>> embed(const std::shared_ptr<Model>& model,
     const Rows states = workspace->hidden(ids.subspan(at, m), {&segment, 1});
     for (size_t t = 0; t < m; ++t) {
       NIBBLE_TRY_VOID(
-          check_finite(*model, {states.row(t), states.cols}, static_cast<int64_t>(at + t)));
+          workspace->check_finite({states.row(t), states.cols}, static_cast<int64_t>(at + t)));
       for (size_t i = 0; i < sum.size(); ++i) sum[i] += states.row(t)[i];
     }
   }

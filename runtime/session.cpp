@@ -76,7 +76,7 @@ Result<void> Session::Impl::step(std::span<const int32_t> ids, Rows out, size_t 
   workspace->evaluate(ids, {&own, 1}, out, top);
   for (size_t t = 0; t < out.m; ++t) {
     const auto at = position() + static_cast<int64_t>(m - out.m + t);
-    NIBBLE_TRY_VOID(check_finite(*model, {out.row(t), out.cols}, at));
+    NIBBLE_TRY_VOID(workspace->check_finite({out.row(t), out.cols}, at));
   }
   tokens.insert(tokens.end(), ids.begin(), ids.end());
   return {};

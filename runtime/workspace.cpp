@@ -1,26 +1,13 @@
 #include "runtime/workspace.h"
 
-#include <cstring>
 #include <mutex>
 
 #include "runtime/engine_impl.h"
+#include "runtime/file/concat.h"
 #include "runtime/machine/placement.h"
 
 namespace nibble {
 namespace {
-
-// Whether every value is finite. Branch-free, so that the compiler vectorises it: the vocabulary
-// has a quarter of a million entries.
-bool all_finite(std::span<const float> values) {
-  constexpr uint32_t kExponent = 0x7f800000u;
-  uint32_t bad = 0;
-  for (const float value : values) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    bad |= static_cast<uint32_t>((bits & kExponent) == kExponent);
-  }
-  return bad == 0;
-}
 
 // The engine's workers, as many as the tokens want, for as long as a step takes.
 class Turn {
@@ -76,7 +63,7 @@ void Workspace::evaluate(std::span<const int32_t> ids, std::span<const Segment> 
   const Turn turn(model_, ids.size());
   activations_.resize(ids.size());
   Pass pass{ops_, activations_, ids, segments};
-  model_.network.forward(pass);
+  forward(pass);
   if (out.m > 0) model_.network.logits(ops_, activations_.x, out, top);
 }
 
@@ -84,17 +71,26 @@ Rows Workspace::hidden(std::span<const int32_t> ids, std::span<const Segment> se
   const Turn turn(model_, ids.size());
   activations_.resize(ids.size());
   Pass pass{ops_, activations_, ids, segments};
-  model_.network.forward(pass);
+  forward(pass);
   model_.network.final_norm(ops_, activations_.x);
   return activations_.x;
 }
 
-Result<void> check_finite(const Model& model, std::span<const float> logits, int64_t position) {
-  NIBBLE_TRY_VOID(model.impl().file.check_read());
-  if (all_finite(logits)) return {};
-  return Error{ErrorCode::kData, model.path() + ": the model's output is not finite at position " +
-                                     std::to_string(position) +
-                                     "; the file's weights are damaged, download it again"};
+void Workspace::forward(Pass& pass) {
+  model_.network.forward(pass);
+  if (broken_at_ == Pass::kNowhere) broken_at_ = pass.broken_at;
+}
+
+Result<void> Workspace::check_finite(std::span<const float> values, int64_t position) const {
+  NIBBLE_TRY_VOID(model_.file.check_read());
+  if (all_finite(values)) return {};
+  std::string where = "the output head";
+  if (broken_at_ == Pass::kEmbedding) where = "the token's embedding (token_embd)";
+  if (broken_at_ >= 0) where = concat("layer ", broken_at_, " (blk.", broken_at_, ")");
+  return Error{
+      ErrorCode::kData,
+      concat(model_.file.path(), ": the model's output is not finite at position ", position,
+             "; this began in ", where, "; the file's weights are damaged, download it again")};
 }
 
 }  // namespace nibble

@@ -28,6 +28,10 @@ class Workspace {
   // The same, but gives the final hidden states, normed: [wanted][embedding], until the next call.
   Rows hidden(std::span<const int32_t> ids, std::span<const Segment> segments);
 
+  // Error 65 if a row of logits or states is not finite: it names the layer where this began, now
+  // or in an earlier step. 74 if the file could not be read. `position` is that of the row's token.
+  Result<void> check_finite(std::span<const float> values, int64_t position) const;
+
   // The first m rows of memory for logits.
   Rows logit_rows(size_t m) const {
     const size_t vocabulary = model_.network.shape().vocabulary;
@@ -40,16 +44,15 @@ class Workspace {
  private:
   Workspace(const Model::Impl& model, OpsScratch scratch, Buffer memory, Buffer logits);
 
+  void forward(Pass& pass);
+
   const Model::Impl& model_;
+  int broken_at_ = Pass::kNowhere;
   OpsScratch scratch_;
   Buffer memory_;
   Buffer logits_;
   Activations activations_;
   Ops ops_;
 };
-
-// Error 65 if a row of logits or states is not finite, 74 if the file could not be read; `position`
-// is that of the row's token.
-Result<void> check_finite(const Model& model, std::span<const float> logits, int64_t position);
 
 }  // namespace nibble

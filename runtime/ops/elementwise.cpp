@@ -1,5 +1,7 @@
 // Embedding, norms and the other operations that treat each row by itself.
+#include <atomic>
 #include <cmath>
+#include <cstring>
 
 #include "runtime/file/check.h"
 #include "runtime/ops/ops.h"
@@ -70,6 +72,26 @@ void Ops::add_bias(const std::vector<float>& bias, Rows y) {
     const UnaryArgs args{y.row(t), bias.data(), y.cols, 0};
     sum(&args);
   });
+}
+
+// Branch-free, so that the compiler vectorises it: a vocabulary has a quarter of a million entries.
+bool all_finite(std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7f800000u;
+  uint32_t bad = 0;
+  for (const float value : values) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    bad |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+  }
+  return bad == 0;
+}
+
+bool Ops::all_finite(Rows x) {
+  std::atomic<bool> finite = true;
+  each_row(x.m, x.m * x.cols, [&](size_t t) {
+    if (!nibble::all_finite({x.row(t), x.cols})) finite = false;
+  });
+  return finite;
 }
 
 void Ops::softcap(Rows x, float cap) {

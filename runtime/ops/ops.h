@@ -161,6 +161,9 @@ class Ops {
   void attention(const AttentionArgs& args, std::span<const Segment> segments, Rows q, Rows k,
                  Rows v, Rows out);
 
+  // Whether every value of x is finite.
+  bool all_finite(Rows x);
+
   // x = cap * tanh(x / cap); cap 0: nothing.
   void softcap(Rows x, float cap);
 
@@ -196,6 +199,9 @@ class Ops {
   size_t exact_head_rows_ = 0;
   MatmulObserver* observer_ = nullptr;
 };
+
+// The same for a span, on the caller alone.
+bool all_finite(std::span<const float> values);
 
 template <typename F>
 void Ops::each_row(size_t m, size_t cost, F&& fn) {

@@ -3,13 +3,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
 
 #include "nibble/nibble.h"
-#include "tests/model/edited_model.h"
+#include "tests/model/random_model.h"
 
 namespace nibble {
 namespace {
@@ -153,7 +154,55 @@ TEST(HostileModelTest, ScaleNotFiniteIsFoundBeforeAnythingIsGenerated) {
     ASSERT_FALSE(done) << isa;
     EXPECT_EQ(done.error().code, ErrorCode::kData);
     EXPECT_NE(done.error().message.find("not finite"), std::string::npos);
+    EXPECT_NE(done.error().message.find("layer 1 (blk.1)"), std::string::npos);
     EXPECT_EQ(text, "");
+  }
+  unlink(path.c_str());
+}
+
+// Matrices of floats are not looked at while loading.
+TEST(HostileModelTest, TheLayerWhereNumbersBrokeIsNamed) {
+  struct Damage {
+    const char* model;
+    const char* tensor;
+    float value;
+    const char* said;
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Damage kDamages[] = {
+      {"gemma3", "blk.0.attn_q.weight", nan, "layer 0 (blk.0)"},
+      {"gemma3", "blk.4.ffn_down.weight", nan, "layer 4 (blk.4)"},
+      {"gemma3", "blk.6.attn_output.weight", -infinity, "layer 6 (blk.6)"},
+      {"llama", "blk.1.attn_v.weight", infinity, "layer 1 (blk.1)"},
+      {"llama", "output.weight", nan, "the output head"},
+  };
+  const std::string path =
+      testing::TempDir() + "nibble-layer-" + std::to_string(getpid()) + ".gguf";
+  auto engine = Engine::create({.threads = 2, .isa = ""});
+  ASSERT_TRUE(engine);
+  for (const Damage& damage : kDamages) {
+    SCOPED_TRACE(damage.tensor);
+    const auto& shapes = random_models();
+    EditedModel model = random_model(*std::find_if(shapes.begin(), shapes.end(), [&](auto& m) {
+      return std::string(m.name) == damage.model;
+    }));
+    std::memcpy(model.tensor(damage.tensor).data.data() + 9 * sizeof(float), &damage.value,
+                sizeof(float));
+    write_model(model, path);
+    const auto loaded = Model::load(*engine, path);
+    if (!loaded) {
+      ADD_FAILURE() << loaded.error().message;
+      continue;
+    }
+    // The prompt is read in several steps, of which only the last has logits.
+    auto session = Session::create(*loaded, {.batch = 16});
+    ASSERT_TRUE(session);
+    const auto done = (*session)->generate(random_prompt(), {});
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ErrorCode::kData);
+    EXPECT_NE(done.error().message.find("not finite at position"), std::string::npos);
+    EXPECT_NE(done.error().message.find(damage.said), std::string::npos) << done.error().message;
   }
   unlink(path.c_str());
 }

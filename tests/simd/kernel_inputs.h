@@ -104,6 +104,20 @@ inline std::vector<uint8_t> make_weights(Format format, const Shape& shape, Flav
   return bytes;
 }
 
+// Scales that are infinite or no numbers, as a damaged file has them, in every third block: rows
+// that are read in place, an embedding's, meet the kernels unchecked.
+inline void damage_scales(Format format, std::vector<uint8_t>* bytes) {
+  const FormatInfo& info = format_info(format);
+  constexpr uint16_t kDamaged[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01};
+  for (size_t block = 0; block < bytes->size(); block += 3 * info.block_bytes) {
+    for (size_t i = 0; i < info.scales; ++i) {
+      std::memcpy(bytes->data() + block + info.scale_at + i * 2,
+                  &kDamaged[(block / info.block_bytes + i) % 4], 2);
+    }
+    if (format == Format::kMXFP4) (*bytes)[block] = 0xff;
+  }
+}
+
 // Q8 panels of float[m][k], by the scalar kernel.
 inline std::vector<uint8_t> make_panels(const std::vector<float>& x, size_t m, size_t k) {
   const Kernel* kernel = select_kernel(Op::kQuantizeRow, Format::kF32, 0);

@@ -108,7 +108,9 @@ Words run_to_q4_0(const KernelEntry& entry, size_t n, Flavour flavour, GuardSide
 Words run_dequantize(const KernelEntry& entry, size_t n, Flavour flavour, GuardSide side) {
   const size_t block = format_info(entry.format).block;
   const size_t k = (n + block - 1) / block * block;
-  Guarded<uint8_t> src(make_weights(entry.format, {1, 1, k}, flavour, 4), side);
+  std::vector<uint8_t> weights = make_weights(entry.format, {1, 1, k}, flavour, 4);
+  if (flavour == Flavour::kNotFinite) damage_scales(entry.format, &weights);
+  Guarded<uint8_t> src(weights, side);
   Guarded<float> dst(std::vector<float>(k, kSentinel), side);
   const DequantizeArgs args = {.src = src.data(), .dst = dst.data(), .k = k};
   entry.fn.dequantize(&args);
