@@ -51,7 +51,7 @@ inline const std::vector<IncludeRule>& include_rules() {
         {"runtime/", "(runtime|simd|nibble)/.*|" + generated, system},
         {"tools/examples/", "nibble/.*", system},
         {"tools/", "(tools|runtime|simd|nibble)/.*|" + generated,
-         system + "|" + sockets + "|(CLI|editline|fmt|nlohmann)/.*"},
+         system + "|" + sockets + "|(CLI|curl|editline|fmt|nlohmann)/.*"},
         {"bench/", "(bench|runtime|simd|nibble)/.*", system + "|(benchmark|fmt|nlohmann)/.*"},
         {"tests/consumer/", "nibble/.*", system},
         {"tests/", "(tests|tools|runtime|simd|nibble)/.*|" + generated,
@@ -78,6 +78,7 @@ inline const std::vector<OwnedName>& owned_names() {
       {std::regex("\\bhwloc_|<hwloc"), "runtime/machine/topology.cpp"},
       {std::regex("\\bmi_[a-z]+\\(|<mimalloc"), "tools/"},
       {std::regex("<histedit|<editline"), "tools/"},
+      {std::regex("\\bcurl_[a-z]+|<curl/"), "tools/nibble/hub/"},
   };
   return names;
 }

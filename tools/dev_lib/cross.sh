@@ -4,7 +4,8 @@
 
 arm_packages=(g++-aarch64-linux-gnu qemu-user dpkg-dev cmake ninja-build pkg-config libxsimd-dev
               libcli11-dev nlohmann-json3-dev libtbb-dev:arm64 libhwloc-dev:arm64
-              libmimalloc-dev:arm64 libedit-dev:arm64 libgtest-dev:arm64 libbenchmark-dev:arm64)
+              libmimalloc-dev:arm64 libedit-dev:arm64 libcurl4-openssl-dev:arm64 libgtest-dev:arm64
+              libbenchmark-dev:arm64)
 static_packages=(dpkg-dev make libbsd-dev libmd-dev libncurses-dev)
 
 # Boards' CPUs: Pi 3, Pi 4, Pi 5, servers, SVE of 512 bits; then all that QEMU has, with SVE of each

@@ -3,10 +3,11 @@
 
 # Everything CMake looks for; the program needs all but the last two.
 build_packages=(g++ cmake ninja-build pkg-config libtbb-dev libxsimd-dev libhwloc-dev
-                libmimalloc-dev libcli11-dev nlohmann-json3-dev libedit-dev libgtest-dev
-                libbenchmark-dev)
-# Emulated CPUs, on which the tests run the program, and an oracle for the patterns that cut words.
-test_packages=(qemu-user libpcre2-dev)
+                libmimalloc-dev libcli11-dev nlohmann-json3-dev libedit-dev libcurl4-openssl-dev
+                libgtest-dev libbenchmark-dev)
+# Emulated CPUs, on which the tests run the program, an oracle for the patterns that cut words, and a
+# server of HTTPS with a certificate that nobody knows.
+test_packages=(qemu-user libpcre2-dev openssl)
 # The second compiler with its sanitizers, the formatter and the linter.
 check_packages=(clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14)
 

@@ -11,6 +11,7 @@
 #include "runtime/file/gguf.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/kv_memory.h"
+#include "tools/nibble/model_file.h"
 #include "tools/nibble/table.h"
 
 namespace nibble::cli {
@@ -230,7 +231,9 @@ void print_json(const GgufFile& file) {
 }
 
 int inspect(const InspectOptions& options) {
-  const auto file = GgufFile::open(options.path);
+  const auto path = model_header(options.path);
+  if (!path) return fail(path.error());
+  const auto file = GgufFile::open(*path);
   if (!file) return fail(file.error());
   if (options.as_json) {
     print_json(*file);
@@ -245,7 +248,9 @@ int inspect(const InspectOptions& options) {
 void add_inspect(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand("inspect", "Show what is in a GGUF model file");
-  command->add_option("file", options->path, "GGUF file")->required()->type_name("FILE");
+  command->add_option("file", options->path, "A GGUF file or a name")
+      ->required()
+      ->type_name("MODEL");
   command->add_flag("--json", options->as_json, "Print everything as JSON");
   command->add_flag("--tensors", options->tensors, "List every tensor");
   command->footer(kExamples);

@@ -12,6 +12,7 @@
 #include "simd/registry.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
+#include "tools/nibble/model_file.h"
 #include "tools/nibble/numbers.h"
 #include "tools/nibble/planning.h"
 #include "tools/nibble/table.h"
@@ -264,8 +265,9 @@ Result<void> plan(const PlanCommand& command) {
   if (is_shape) {
     NIBBLE_TRY(models, plan_shapes(command.model, kernels));
   } else {
-    NIBBLE_TRY(PlannedModel model,
-               plan_file(command.model, kernels, command.machine.load_options().head));
+    NIBBLE_TRY(const std::string path, model_header(command.model));
+    NIBBLE_TRY(PlannedModel model, plan_file(path, kernels, command.machine.load_options().head));
+    if (path.ends_with(".part")) model.name = command.model;
     models.push_back(std::move(model));
   }
   std::vector<int64_t> contexts = {4096, 32768, 131072};

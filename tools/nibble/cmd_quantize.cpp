@@ -3,6 +3,7 @@
 #include <string>
 
 #include "tools/nibble/command.h"
+#include "tools/nibble/model_file.h"
 #include "tools/nibble/quantizing.h"
 #include "tools/nibble/signals.h"
 
@@ -24,7 +25,8 @@ struct QuantizeCommand {
 
 Result<void> quantize(const QuantizeCommand& command) {
   NIBBLE_TRY_VOID(check_quantize_options(command.choice));
-  NIBBLE_TRY(const GgufFile file, GgufFile::open(command.input));
+  NIBBLE_TRY(const std::string input, model_file(command.input));
+  NIBBLE_TRY(const GgufFile file, GgufFile::open(input));
   return run_quantization(file, command.choice, "quantising");
 }
 

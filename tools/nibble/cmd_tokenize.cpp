@@ -14,6 +14,7 @@
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/utf8.h"
 #include "tools/nibble/command.h"
+#include "tools/nibble/model_file.h"
 
 namespace nibble::cli {
 namespace {
@@ -90,7 +91,8 @@ std::string format_ids(const Tokenizer& tokenizer, const std::vector<int32_t>& i
 }
 
 Result<void> tokenize(const TokenizeOptions& options) {
-  NIBBLE_TRY(const GgufFile file, GgufFile::open(options.path));
+  NIBBLE_TRY(const std::string path, model_file(options.path));
+  NIBBLE_TRY(const GgufFile file, GgufFile::open(path));
   NIBBLE_TRY(const auto tokenizer, Tokenizer::load(file));
   for (const std::string& note : tokenizer->notes()) {
     std::fprintf(stderr, "nibble: note: %s\n", note.c_str());

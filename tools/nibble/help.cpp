@@ -11,9 +11,10 @@ namespace {
 
 constexpr size_t kWidth = 80;
 constexpr size_t kNameWidthMax = 26;
-constexpr std::array<std::string_view, 15> kOrder = {
-    "run", "serve", "bench",  "perplexity", "compare", "inspect",  "convert", "quantize",
-    "cpu", "plan",  "doctor", "tune",       "imatrix", "tokenize", "synth"};
+constexpr std::array<std::string_view, 20> kOrder = {
+    "run",      "serve",   "pull",    "list",    "bench",    "perplexity", "compare",
+    "quantize", "convert", "inspect", "cpu",     "plan",     "doctor",     "tune",
+    "rm",       "show",    "import",  "imatrix", "tokenize", "synth"};
 constexpr size_t kDescribed = 9;  // more would not fit on 24 lines: the others are named
 
 struct Line {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "tools/nibble/model_file.h"
 #include "tools/nibble/numbers.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"
@@ -126,17 +127,19 @@ LoadOptions MachineChoice::load_options() const {
 
 Result<LoadedModel> load_model(const std::string& path, const EngineOptions& options,
                                LoadOptions load) {
+  NIBBLE_TRY(const std::string file, model_file(path));  // before the threads of an engine
   const auto start = Clock::now();
   NIBBLE_TRY(auto engine, Engine::create(options));
   print_notes(engine->notes());
   const double engine_s = seconds_since(start);
-  NIBBLE_TRY(LoadedModel loaded, load_model(path, std::move(engine), std::move(load)));
+  NIBBLE_TRY(LoadedModel loaded, load_model(file, std::move(engine), std::move(load)));
   loaded.load_s += engine_s;
   return loaded;
 }
 
 Result<LoadedModel> load_model(const std::string& path, std::shared_ptr<Engine> engine,
                                LoadOptions load) {
+  NIBBLE_TRY(const std::string file, model_file(path));
   const auto start = Clock::now();
   LoadedModel loaded;
   loaded.engine = std::move(engine);
@@ -146,7 +149,7 @@ Result<LoadedModel> load_model(const std::string& path, std::shared_ptr<Engine> 
       bar.update(fraction);
       return signal_exit_code() == 0;
     };
-    NIBBLE_TRY(loaded.model, Model::load(loaded.engine, path, load));
+    NIBBLE_TRY(loaded.model, Model::load(loaded.engine, file, load));
   }
   if (signal_exit_code() != 0) return Error{ErrorCode::kInterrupted, "interrupted while loading"};
   loaded.load_s = seconds_since(start);

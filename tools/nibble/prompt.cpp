@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tools/nibble/builtin_model.h"
+#include "tools/nibble/model_file.h"
 #include "tools/nibble/text_file.h"
 
 namespace nibble::cli {
@@ -32,7 +33,7 @@ Result<void> choose_model(const PromptSource& source, std::vector<std::string>* 
   question->model = source.model;
   if (!source.model_is_flag && !words->empty()) {
     const std::string& first = words->front();
-    const bool is_file = exists(first);
+    const bool is_file = exists(first) || is_model_name(first);
     const bool is_prompt = first.empty() || first.find_first_of(" \t\n") != std::string::npos;
     if (is_file || first.ends_with(".gguf") || !is_prompt) {
       if (!is_file) return no_model(*words);

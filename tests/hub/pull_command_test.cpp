@@ -1,0 +1,154 @@
+// nibble pull, and names that are downloaded where a MODEL stands, as a person or a script calls
+// them: killed in the middle and started again, on a full disk, at a terminal.
+#include <fstream>
+
+#include "tests/cli/child.h"
+#include "tests/hub/fake_hub.h"
+
+namespace nibble::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+class HubCommand : public testing::Test {
+ protected:
+  HubCommand() {
+    hub_.repositories["a/b"]["m-Q4_0.gguf"] = read_file(kModel);
+    environment_ = {{"HOME", home_.path()},
+                    {"OLLAMA_MODELS", home_.file("none")},
+                    {"NIBBLE_HOME", home_.file("store")},
+                    {"HF_ENDPOINT", hub_.address()}};
+  }
+  Outcome nibble(const std::vector<std::string>& arguments) {
+    return run(arguments, {.environment = environment_});
+  }
+  std::string place() const { return home_.file("store/models/hf/a/b/m-Q4_0.gguf"); }
+  bool is_here() const { return read_file(place()) == read_file(kModel); }
+
+  Folder home_;
+  FakeHub hub_;
+  Environment environment_;
+};
+
+TEST_F(HubCommand, PullsOnceAndSaysWhere) {
+  const Outcome first = nibble({"pull", "hf:a/b"});
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(first.out, "");
+  EXPECT_NE(first.err.find(place()), std::string::npos) << first.err;
+  EXPECT_NE(first.err.find("running it takes"), std::string::npos) << first.err;
+  EXPECT_TRUE(is_here());
+  const Outcome second = nibble({"pull", "hf:a/b:Q4_0"});
+  EXPECT_EQ(second.code, 0);
+  EXPECT_NE(second.err.find("here already"), std::string::npos) << second.err;
+  EXPECT_EQ(nibble({"rm", "hf:a/b"}).code, 0);
+  EXPECT_FALSE(fs::exists(place()));
+}
+
+TEST_F(HubCommand, EndpointsByFlag) {
+  environment_["HF_ENDPOINT"] = "http://127.0.0.1:1";
+  const Outcome down = nibble({"pull", "hf:a/b", "--retries", "0"});
+  EXPECT_EQ(down.code, 69) << down.err;
+  EXPECT_EQ(nibble({"pull", "hf:a/b", "--endpoint", hub_.address() + "/"}).code, 0);
+}
+
+TEST_F(HubCommand, ANameIsDownloadedWhereAModelStands) {
+  const Outcome story =
+      nibble({"run", "hf:a/b:Q4_0", "--raw", "-p", "Once upon a time", "-n", "4", "--temp", "0"});
+  EXPECT_EQ(story.code, 0) << story.err;
+  EXPECT_EQ(
+      story.out,
+      nibble({"run", kModel, "--raw", "-p", "Once upon a time", "-n", "4", "--temp", "0"}).out);
+  const size_t asked = hub_.asks().size();
+  EXPECT_EQ(nibble({"run", "hf:a/b:Q4_0", "--raw", "-p", "Once", "-n", "1"}).code, 0);
+  EXPECT_EQ(nibble({"bench", "hf:a/b", "-p", "4", "-n", "1", "-r", "1"}).code, 0);
+  EXPECT_EQ(hub_.asks().size(), asked);
+}
+
+TEST_F(HubCommand, PlanAndInspectDoNotDownloadAModel) {
+  for (const char* command : {"plan", "inspect"}) {
+    const Outcome outcome = nibble({command, "hf:a/b:Q4_0"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_NE(outcome.out.find("Q4_0"), std::string::npos) << outcome.out;
+    EXPECT_FALSE(fs::exists(place()));
+  }
+}
+
+TEST_F(HubCommand, KilledInTheMiddleItGoesOn) {
+  hub_.fault = [](const Ask& ask) -> std::optional<Fault> {
+    if (ask.path.find("/resolve/") == std::string::npos) return {};
+    return Fault{.chunk_ms = 20};
+  };
+  for (const int signal : {SIGKILL, SIGINT, SIGTERM}) {
+    fs::remove_all(home_.file("store"));
+    const pid_t child = fork();
+    if (child == 0) {
+      const int quiet = open("/dev/null", O_RDWR);
+      for (const int fd : {0, 1, 2}) dup2(quiet, fd);
+      become_program({"pull", "hf:a/b:Q4_0"}, environment_, {});
+    }
+    const size_t before = hub_.asks("/resolve/").size();
+    while (hub_.asks("/resolve/").size() == before && waitpid(child, nullptr, WNOHANG) == 0) {
+      usleep(1000);
+    }
+    usleep(200'000);
+    kill(child, signal);
+    EXPECT_EQ(wait_for_exit(child), 128 + signal);
+    EXPECT_FALSE(fs::exists(place()));
+    const Outcome again = nibble({"pull", "hf:a/b:Q4_0"});
+    EXPECT_EQ(again.code, 0) << again.err;
+    EXPECT_TRUE(is_here());
+  }
+}
+
+TEST_F(HubCommand, AFullDisk) {
+  const std::string command = "ulimit -f 1000; HOME=" + home_.path() +
+                              " NIBBLE_HOME=" + home_.file("store") +
+                              " HF_ENDPOINT=" + hub_.address() + " " + kProgram +
+                              " pull hf:a/b:Q4_0 2>" + home_.file("err");
+  const int status = std::system(command.c_str());
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 74) << read_file(home_.file("err"));
+  EXPECT_NE(read_file(home_.file("err")).find("free some"), std::string::npos)
+      << read_file(home_.file("err"));
+  EXPECT_FALSE(fs::exists(place()));
+  EXPECT_EQ(nibble({"pull", "hf:a/b:Q4_0"}).code, 0);
+}
+
+TEST_F(HubCommand, AProgressBarAtATerminal) {
+  hub_.fault = [](const Ask& ask) -> std::optional<Fault> {
+    if (ask.path.find("/resolve/") == std::string::npos) return {};
+    return Fault{.chunk_ms = 60};
+  };
+  Terminal terminal({"pull", "hf:a/b:Q4_0"}, environment_);
+  EXPECT_TRUE(terminal.expect("m-Q4_0.gguf ["));
+  EXPECT_TRUE(terminal.expect(" of 2.9 MiB"));
+  EXPECT_TRUE(terminal.expect("/s"));
+  EXPECT_TRUE(terminal.expect("left"));
+  EXPECT_TRUE(terminal.expect("got hf:a/b/m-Q4_0.gguf"));
+  EXPECT_EQ(terminal.exit_code(), 0);
+}
+
+TEST_F(HubCommand, WrongCommandLines) {
+  const std::pair<std::vector<std::string>, int> wrong[] = {
+      {{"pull"}, 64},
+      {{"pull", "nonsense"}, 64},
+      {{"pull", "hf:a"}, 64},
+      {{"pull", "hf:a/b", "--connections", "0"}, 64},
+      {{"pull", "hf:a/b", "--sha256", "12"}, 64},
+      {{"pull", "hf:a/gone"}, 66},
+      {{"pull", "hf:a/b:Q8_0"}, 66},
+  };
+  for (const auto& [arguments, code] : wrong) {
+    const Outcome outcome = nibble(arguments);
+    EXPECT_EQ(outcome.code, code) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+  }
+}
+
+}  // namespace
+}  // namespace nibble::test
