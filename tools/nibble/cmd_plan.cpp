@@ -294,7 +294,7 @@ void add_plan(CLI::App& app, int* exit_code) {
   auto choice = std::make_shared<PlanCommand>();
   CLI::App* command =
       app.add_subcommand("plan", "Tell memory, longest context and speed before loading");
-  command->add_option("MODEL", choice->model, "A GGUF file, or a shape that `nibble synth` knows");
+  command->add_option("MODEL", choice->model, "A GGUF file, a name, or a shape of `nibble synth`");
   add_whole(command, "-c,--ctx", &choice->context, {1, int64_t{1} << 24},
             "Tell about this context only");
   add_parsed(command, "--ram", &choice->ram, "Memory there is (default: this machine's)",

@@ -139,7 +139,8 @@ CLI::Option* add_text(CLI::App* app, const char* names, std::string* out, const 
 }
 
 void add_prompt_options(CLI::App* app, RunChoice* choice) {
-  app->add_option("MODEL", choice->first_word, "A GGUF file; without one the built-in story model");
+  app->add_option("MODEL", choice->first_word,
+                  "A GGUF file or a name; without one the story model");
   app->add_option("PROMPT", choice->second_word);
   add_text(app, "-m,--model", &choice->source.model, "FILE",
            "The model; all words are then the prompt");

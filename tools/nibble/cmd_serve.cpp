@@ -151,7 +151,7 @@ void add_serve(CLI::App& app, int* exit_code) {
   auto choice = std::make_shared<ServeChoice>();
   CLI::App* command =
       app.add_subcommand("serve", "Answer programs over HTTP: the OpenAI and Ollama APIs");
-  command->add_option("MODEL", choice->models, "GGUF files; without one the built-in story model");
+  command->add_option("MODEL", choice->models, "GGUF files or names; without one the story model");
   add_server_options(command, choice.get());
   choice->machine.add_context_option(command);
   choice->machine.add_threads_option(command);

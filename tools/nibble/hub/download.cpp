@@ -92,8 +92,8 @@ class Download {
   // One answer, which goes to its place in the file.
   class Active final : public Receiver {
    public:
-    Active(Download* owner, size_t of_piece, uint64_t from)
-        : owner_(owner), piece(of_piece), at(from) {}
+    Active(Download* owner, size_t of_piece, uint64_t first)
+        : owner_(owner), piece(of_piece), from(first), at(first) {}
     bool begin(const Head& head) override { return owner_->take_head(this, head); }
     bool data(const char* bytes, size_t count) override {
       return owner_->take_data(this, bytes, count);
@@ -105,6 +105,7 @@ class Download {
    public:
     int id = 0;
     size_t piece;
+    uint64_t from;
     uint64_t at;  // where its next byte belongs
     bool is_file = false;
     Verdict verdict = Verdict::kFine;
@@ -371,10 +372,9 @@ class Download {
       state_.bytes = piece.done;
     }
     if (piece.end == 0) return Error{ErrorCode::kData, source_.url + ": is empty"};
-    if (!piece.whole() && active.at == piece.begin) {
-      return try_again(finished, "the server sent nothing");
-    }
-    return {};
+    if (piece.whole()) return {};
+    const bool useful = !whole_only_ && active.at > active.from;  // the rest is asked for next
+    return useful ? Result<void>() : try_again(finished, "the server ended before the end");
   }
 
   Result<void> judge_status(const Finished& finished) {
@@ -395,7 +395,8 @@ class Download {
 
   Result<void> try_again(const Finished& finished, const std::string& why) {
     if (Clock::now() < not_before_) return {};  // several connections, one failure
-    failures_ = std::exchange(came_, false) ? 1 : failures_ + 1;
+    const bool gained = std::exchange(came_, false) && !whole_only_;
+    failures_ = gained ? 1 : failures_ + 1;
     const bool never = !finished.reached && state_.done() == 0;  // no network: told soon
     const int wait_s = std::atoi(finished.head.header("retry-after").c_str());
     if (failures_ > (never ? std::min(options_.retries, 1) : options_.retries) ||

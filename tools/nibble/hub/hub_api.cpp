@@ -55,8 +55,10 @@ Result<Finished> get(Transfers& transfers, const HubAccess& access, const std::s
       continue;
     }
     if (whole) return std::move(last);
-    return Error{ErrorCode::kUnavailable,
-                 concat(url, ": ", last.message.empty() ? "the answer is too long" : last.message)};
+    return Error{
+        ErrorCode::kUnavailable,
+        concat(url, ": ",
+               last.how == Finished::How::kStopped ? "the answer is too long" : last.message)};
   }
 }
 
