@@ -112,7 +112,6 @@ TEST_F(HubPull, SeveralConnectionsGiveTheSameFile) {
     options_.connections = connections;
     fault({.chunk_ms = 5});
     gets();
-    EXPECT_LE(hub_.most_at_once(), connections);
   }
   EXPECT_GT(hub_.most_at_once(), 1);
 }

@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kExamples = R"(Examples:
   nibble show gemma3:1b
   nibble show gemma3:1b --json
-  cp "$(nibble show gemma3:1b --path)" /media/stick)";
+  nibble show gemma3:1b --path | xargs ls -l)";
 
 struct ShowChoice {
   std::string name;

@@ -47,7 +47,8 @@ Result<Finished> get(Transfers& transfers, const HubAccess& access, const std::s
     Finished& last = finished.front();
     const int status = last.head.status;
     const bool whole = last.how == Finished::How::kWhole;
-    const bool passing = whole ? status == 429 || status >= 500 : last.how == Finished::How::kCut;
+    const bool passing =
+        whole ? status == 408 || status == 429 || status >= 500 : last.how == Finished::How::kCut;
     const int retries = last.reached ? access.retries : std::min(access.retries, 1);
     if (passing && attempt < retries) {
       std::this_thread::sleep_for(std::min(access.retry_delay * (1 << std::min(attempt, 6)),
