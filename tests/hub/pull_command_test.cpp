@@ -65,7 +65,7 @@ TEST_F(HubCommand, ANameIsDownloadedWhereAModelStands) {
       nibble({"run", kModel, "--raw", "-p", "Once upon a time", "-n", "4", "--temp", "0"}).out);
   const size_t asked = hub_.asks().size();
   EXPECT_EQ(nibble({"run", "hf:a/b:Q4_0", "--raw", "-p", "Once", "-n", "1"}).code, 0);
-  EXPECT_EQ(nibble({"bench", "hf:a/b", "-p", "4", "-n", "1", "-r", "1"}).code, 0);
+  EXPECT_EQ(nibble({"bench", "hf:a/b", "-p", "16", "-n", "16", "-r", "1"}).code, 0);
   EXPECT_EQ(hub_.asks().size(), asked);
 }
 

@@ -80,7 +80,7 @@ void add_pull(CLI::App& app, int* exit_code) {
   add_whole(command, "--retries", &choice->retries, {0, 100},
             "Tries more when nothing comes (default: 5)");
   add_whole(command, "--stall", &choice->stall, {1, 3600},
-            "Seconds of silence after which a connection has failed (default: 30)");
+            "Seconds of silence that end a connection (default: 30)");
   command->footer(kExamples);
   command->callback([choice, exit_code] {
     install_signal_handlers(3);
