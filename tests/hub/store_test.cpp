@@ -40,7 +40,8 @@ class HubStore : public testing::Test {
     const Outcome outcome = nibble({"list", "--json"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     std::map<std::string, std::string> paths;
-    for (const Json& model : Json::parse(outcome.out)["models"]) {
+    const Json list = Json::parse(outcome.out);
+    for (const Json& model : list["models"]) {
       paths[model["name"]] = model["path"];
     }
     return paths;

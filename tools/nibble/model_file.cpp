@@ -24,8 +24,8 @@ Result<std::optional<std::string>> file_here(const std::string& model) {
         model.find(':') != std::string::npos && model.find_first_of("/ ") == std::string::npos;
     if (!is_short) return std::optional(model);
     return Error{ErrorCode::kNoInput,
-                 concat("there is no model '", model, "'", did_you_mean(model, hub::alias_names()),
-                        "; nibble list --all tells the names")};
+                 concat("there is no model '", model, "'; nibble list --all tells the names",
+                        did_you_mean(model, hub::alias_names()))};
   }
   const char* offline = std::getenv("HF_HUB_OFFLINE");
   if (offline != nullptr && *offline != '\0' && std::string(offline) != "0") {
