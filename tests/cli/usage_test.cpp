@@ -69,6 +69,12 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"run", "-m", "gone.gguf", "hello"}, {"gone.gguf"}, 66},
         Wrong{{"run", kModel, "hello", "--draft", "gone.gguf"}, {"gone.gguf"}, 66},
         Wrong{{"run", kModel, "hello", "--draft", "/etc/passwd"}, {"/etc/passwd"}, 65},
+        Wrong{{"run", "hf:nothing", "hello"}, {"hf:OWNER/REPO"}}, Wrong{{"pull"}, {"NAME"}},
+        Wrong{{"pull", "hello"}, {"'hello'", "nibble list --all"}},
+        Wrong{{"inspect", "gemma3:2b"}, {"did you mean 'gemma3:1b'"}, 66},
+        Wrong{{"rm", "gone"}, {"'gone'", "nibble list"}, 66},
+        Wrong{{"show", "gone"}, {"'gone'", "nibble list"}, 66},
+        Wrong{{"import", "gone.gguf"}, {"gone.gguf"}, 66},
         Wrong{{"--config", "/nonexistent/file", "run"}, {"/nonexistent/file"}, 66},
         Wrong{{"run", "-f", "/nonexistent/file"}, {"/nonexistent/file"}, 66},
         Wrong{{"run", "-f", "/"}, {"/"}, 66},
@@ -90,7 +96,8 @@ TEST(Help, FitsAScreen) {
     return most;
   };
   EXPECT_LE(longest(top.out), 80u);
-  for (const char* command : {"run", "bench", "quantize", "imatrix", "perplexity", "compare"}) {
+  for (const char* command : {"run", "bench", "quantize", "imatrix", "perplexity", "compare",
+                              "pull", "list", "rm", "show", "import"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0);
     EXPECT_EQ(help.err, "");

@@ -79,19 +79,19 @@ TEST_F(HubCommand, PlanAndInspectDoNotDownloadAModel) {
 }
 
 TEST_F(HubCommand, KilledInTheMiddleItGoesOn) {
-  hub_.fault = [](const Ask& ask) -> std::optional<Fault> {
-    if (ask.path.find("/resolve/") == std::string::npos) return {};
-    return Fault{.chunk_ms = 20};
-  };
   for (const int signal : {SIGKILL, SIGINT, SIGTERM}) {
     fs::remove_all(home_.file("store"));
+    hub_.fault = [](const Ask& ask) -> std::optional<Fault> {
+      if (ask.path.find("/resolve/") == std::string::npos) return {};
+      return Fault{.chunk_ms = 1000};  // it will not be done before it is killed
+    };
+    const size_t before = hub_.asks("/resolve/").size();
     const pid_t child = fork();
     if (child == 0) {
       const int quiet = open("/dev/null", O_RDWR);
       for (const int fd : {0, 1, 2}) dup2(quiet, fd);
       become_program({"pull", "hf:a/b:Q4_0"}, environment_, {});
     }
-    const size_t before = hub_.asks("/resolve/").size();
     while (hub_.asks("/resolve/").size() == before && waitpid(child, nullptr, WNOHANG) == 0) {
       usleep(1000);
     }
@@ -99,6 +99,7 @@ TEST_F(HubCommand, KilledInTheMiddleItGoesOn) {
     kill(child, signal);
     EXPECT_EQ(wait_for_exit(child), 128 + signal);
     EXPECT_FALSE(fs::exists(place()));
+    hub_.fault = nullptr;
     const Outcome again = nibble({"pull", "hf:a/b:Q4_0"});
     EXPECT_EQ(again.code, 0) << again.err;
     EXPECT_TRUE(is_here());
