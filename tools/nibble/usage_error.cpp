@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tools/nibble/command.h"
+#include "tools/nibble/help.h"
 #include "tools/nibble/suggestion.h"
 
 namespace nibble::cli {
@@ -25,9 +26,8 @@ std::string unknown_option(const CLI::App& command, const std::string& word) {
 
 std::string unknown_command(const CLI::App& app, const std::string& word) {
   std::vector<std::string> known;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    known.push_back(command->get_name());
-  }
+  // Of two that are as near the one that is met first: 'rn' is rather run than rm.
+  for (const CLI::App* command : ordered_commands(app)) known.push_back(command->get_name());
   struct stat info;
   if (word.ends_with(".gguf") || word.find(' ') != std::string::npos ||
       stat(word.c_str(), &info) == 0) {
