@@ -11,7 +11,8 @@ if [ "$major" -lt 20 ]; then
   exit 77
 fi
 mkdir -p "$work"
-cp "$here"/{package.json,package-lock.json,talk.mjs} "$work"
+rm -f "$work"/*.mjs
+cp "$here"/*.{json,mjs,ts} "$work"
 cd "$work"
 if ! cmp -s package-lock.json installed-lock.json; then
   if ! timeout 120 "$npm" ci --no-audit --no-fund --ignore-scripts >npm.log 2>&1; then
@@ -21,4 +22,6 @@ if ! cmp -s package-lock.json installed-lock.json; then
   fi
   cp package-lock.json installed-lock.json
 fi
-exec "$node" talk.mjs "$nibble" "$model"
+HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy || true)
+export HAPROXY HAPROXY_CFG="$here/../../tools/packaging/haproxy.cfg" NIBBLE=$nibble MODEL=$model
+exec "$node" --test --test-timeout=60000 ./*.test.mjs

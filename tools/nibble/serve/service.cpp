@@ -66,8 +66,11 @@ Result<void> ModelService::submit(std::vector<Job> jobs) {
     for (const Job& job : jobs) {
       if (batch_ != nullptr) NIBBLE_TRY_VOID(batch_->check(job.prompt, job.options));
     }
-    if (waiting_ + jobs.size() > options_.queue) forget_gone();
-    if (waiting_ + jobs.size() > options_.queue) {
+    // What has a place to go to does not wait, though the thread may not have taken it yet.
+    const size_t most = options_.queue + static_cast<size_t>(options_.batch.sequences);
+    const auto is_full = [&] { return active_ + waiting_ + jobs.size() > most; };
+    if (is_full()) forget_gone();
+    if (is_full()) {
       ++counts_.refused;
       return Error{ErrorCode::kUnavailable, "the queue of model " + name_ + " is full (" +
                                                 std::to_string(waiting_) +
@@ -135,6 +138,7 @@ void ModelService::run() {
     std::vector<Job> fresh;
     const size_t room = static_cast<size_t>(options_.batch.sequences) - running_.size();
     while (fresh.size() < room && take_next(&job)) fresh.push_back(std::move(job));
+    active_ = running_.size() + fresh.size();
     lock.unlock();
     for (Job& next : fresh) start(std::move(next));
     fresh.clear();
@@ -150,12 +154,14 @@ void ModelService::run() {
 void ModelService::start(Job job) {
   if (job.gone()) {
     ++counts_.cancelled;
+    --active_;
     return;
   }
   Running& one = running_.emplace_back();
   one.gone = std::move(job.gone);
   auto on_done = [this, &one, tell = job.on_done](Result<Completion> done) {
     one.done = true;
+    --active_;  // who hears of it may ask again at once
     if (done) {
       const Stats& stats = done->stats;
       ++counts_.answers;
@@ -174,6 +180,7 @@ void ModelService::start(Job job) {
     return;
   }
   running_.pop_back();
+  --active_;
   job.on_done(std::move(added).error());
 }
 
@@ -184,7 +191,6 @@ void ModelService::evaluate() {
   batch_->step();
   ++counts_.steps;
   std::erase_if(running_, [](const Running& one) { return one.done; });
-  active_ = running_.size();
   memory_bytes_ = model_->weight_bytes() + batch_->memory_bytes();
 }
 
