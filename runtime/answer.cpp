@@ -21,6 +21,13 @@ size_t deciding_logits(const GenerateOptions& options) {
   return top <= kMost ? static_cast<size_t>(top) : 0;
 }
 
+// The same where a constraint chooses among the best. Where it allows none of them, what a screened
+// head tells of the others is near enough: nothing but the constraint speaks for them.
+size_t held_logits(const GenerateOptions& options) {
+  const size_t top = deciding_logits(options);
+  return top == 0 ? 0 : std::max(top, Sampler::kLeastTried);
+}
+
 }  // namespace
 
 void TextSink::finish() {
@@ -62,7 +69,7 @@ Answer::Answer(const GenerateOptions& options, const Tokenizer& tokenizer, size_
       tokenizer_(tokenizer),
       sampler_(options.sampling, vocabulary),
       constraint_(constraint),
-      top_(constraint != nullptr ? 0 : deciding_logits(options)),
+      top_(constraint != nullptr ? held_logits(options) : deciding_logits(options)),
       sink_(options.stop, std::move(on_text)) {
   end_if_full();
 }

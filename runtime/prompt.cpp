@@ -16,17 +16,19 @@ constexpr size_t kRows = 32;
 
 }  // namespace
 
-Result<std::vector<int32_t>> encode_chat(const Model& model,
-                                         std::span<const ChatMessage> messages) {
+Result<std::vector<int32_t>> encode_chat(const Model& model, std::span<const ChatMessage> messages,
+                                         std::string_view tools) {
   const Model::Impl& impl = model.impl();
   std::vector<ChatMessage> shielded(messages.begin(), messages.end());
   std::string text;
   for (ChatMessage& message : shielded) {
     message.content = impl.tokenizer->shield(message.content);
+    message.tool_calls = impl.tokenizer->shield(message.tool_calls);
     text += (text.empty() ? "" : "\n\n") + message.content;
   }
   if (impl.has_template) {
-    NIBBLE_TRY(text, impl.chat->render(shielded, /*add_generation_prompt=*/true));
+    NIBBLE_TRY(text, impl.chat->render(shielded, /*add_generation_prompt=*/true, nullptr,
+                                       impl.tokenizer->shield(tools)));
   }
   return impl.tokenizer->encode(text, {.add_bos = true, .parse_special = true});
 }

@@ -248,7 +248,6 @@ int32_t Sampler::sample(std::span<const float> logits) {
 }
 
 int32_t Sampler::sample(std::span<const float> logits, TokenFilter& filter) {
-  constexpr size_t kLeastTried = 64;
   constexpr size_t kTriedOfAll = 512;
   const size_t count = selected();
   const size_t tried = count == 0 ? kTriedOfAll : std::max(count, kLeastTried);

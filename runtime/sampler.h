@@ -61,6 +61,8 @@ class Sampler {
   // The same among the tokens that `filter` allows; -1 if there are none. The likeliest are asked
   // for first, some hundreds where top-k asks for fewer, and all only if none of those is allowed.
   int32_t sample(std::span<const float> logits, TokenFilter& filter);
+  // How many are asked for at least.
+  static constexpr size_t kLeastTried = 64;
 
  private:
   struct Penalised {

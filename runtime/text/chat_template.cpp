@@ -4,6 +4,7 @@
 
 #include "runtime/file/check.h"
 #include "runtime/text/chat_forms.h"
+#include "runtime/text/jinja_json.h"
 
 namespace nibble {
 namespace {
@@ -86,19 +87,20 @@ Result<void> ChatTemplate::adopt(std::string_view source) {
 }
 
 Result<std::string> ChatTemplate::render(const std::vector<ChatMessage>& messages,
-                                         bool add_generation_prompt, const std::tm* now) const {
+                                         bool add_generation_prompt, const std::tm* now,
+                                         std::string_view tools) const {
   if (messages.empty()) return Error{ErrorCode::kUsage, "chat template: there are no messages"};
   return render_as_is(fold_system_ ? fold_system(messages) : messages, add_generation_prompt,
-                      now != nullptr ? *now : local_time());
+                      now != nullptr ? *now : local_time(), tools);
 }
 
 Result<std::string> ChatTemplate::render_as_is(const std::vector<ChatMessage>& messages,
-                                               bool add_generation_prompt,
-                                               const std::tm& now) const {
+                                               bool add_generation_prompt, const std::tm& now,
+                                               std::string_view tools) const {
   jinja::Limits limits;
-  size_t bytes = (bos_text_.size() + eos_text_.size()) * (messages.size() + 1);
+  size_t bytes = (bos_text_.size() + eos_text_.size()) * (messages.size() + 1) + tools.size();
   for (const ChatMessage& message : messages) {
-    bytes += message.role.size() + message.content.size();
+    bytes += message.role.size() + message.content.size() + message.tool_calls.size();
   }
   // A long conversation is no fault of the template: each message may be copied a few times.
   limits.steps += bytes + 100 * messages.size();
@@ -112,6 +114,10 @@ Result<std::string> ChatTemplate::render_as_is(const std::vector<ChatMessage>& m
     jinja::Dict* dict = heap.dict();
     dict->items = {{std::string_view("role"), std::string_view(message.role)},
                    {std::string_view("content"), std::string_view(message.content)}};
+    if (!message.tool_calls.empty()) {
+      NIBBLE_TRY(const jinja::Value calls, jinja::read_json(heap, message.tool_calls));
+      dict->items.emplace_back(std::string_view("tool_calls"), calls);
+    }
     list.items.push_back(dict);
   }
   const auto set = [&](std::string_view name, jinja::Value value) {
@@ -122,7 +128,11 @@ Result<std::string> ChatTemplate::render_as_is(const std::vector<ChatMessage>& m
   set("bos_token", std::string_view(bos_text_));
   set("eos_token", std::string_view(eos_text_));
   // Absent, but defined: as apply_chat_template passes them.
-  set("tools", jinja::None{});
+  jinja::Value callable = jinja::None{};
+  if (!tools.empty()) {
+    NIBBLE_TRY(callable, jinja::read_json(heap, tools));
+  }
+  set("tools", callable);
   set("documents", jinja::None{});
   return template_.render(heap, globals, now);
 }

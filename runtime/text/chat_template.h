@@ -27,9 +27,9 @@ class ChatTemplate {
 
   // The prompt for these messages. Errors: 64 with the template's own complaint (raise_exception:
   // roles must alternate ...) or the limit that was exceeded. `now` is the date for templates that
-  // tell it; null: the local time.
+  // tell it; null: the local time. `tools`: JSON for the variable of this name, empty: None.
   Result<std::string> render(const std::vector<ChatMessage>& messages, bool add_generation_prompt,
-                             const std::tm* now = nullptr) const;
+                             const std::tm* now = nullptr, std::string_view tools = {}) const;
 
   const std::vector<std::string>& notes() const { return notes_; }
   const std::string& source() const { return source_; }
@@ -39,7 +39,8 @@ class ChatTemplate {
   // Takes the template if a conversation comes through it whole.
   Result<void> adopt(std::string_view source);
   Result<std::string> render_as_is(const std::vector<ChatMessage>& messages,
-                                   bool add_generation_prompt, const std::tm& now) const;
+                                   bool add_generation_prompt, const std::tm& now,
+                                   std::string_view tools = {}) const;
 
   std::string source_;
   std::string bos_text_;

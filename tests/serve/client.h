@@ -145,8 +145,9 @@ inline std::string post(const std::string& path, const std::string& body,
 // The program, serving at a port of its own.
 class Server {
  public:
-  explicit Server(std::vector<std::string> more = {}, Environment environment = {}) {
-    std::vector<std::string> arguments = {"serve", kModel, "--port", "0"};
+  explicit Server(std::vector<std::string> more = {}, Environment environment = {},
+                  const std::string& model = kModel) {
+    std::vector<std::string> arguments = {"serve", model, "--port", "0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     environment.try_emplace("HOME", home_.path());
     int err[2];

@@ -198,5 +198,48 @@ TEST(ChatTemplate, LongConversationsRender) {
   }
 }
 
+// A template in the way of those that know tools.
+constexpr const char* kWithTools =
+    "{%- if tools is not none %}{% for tool in tools %}[{{ tool.function.name }} {{ tool | tojson "
+    "}}]"
+    "{% endfor %}{% endif %}"
+    "{%- for message in messages %}<{{ message.role }}>{{ message.content }}"
+    "{%- if message.tool_calls %}{% for call in message.tool_calls %}"
+    "{{ call.function.name }}({{ call.function.arguments | tojson }}){% endfor %}{% endif %}"
+    "{% endfor %}";
+
+TEST(ChatTemplate, ToolsAndCallsAreValues) {
+  const ChatTemplate chat = ChatTemplate::create(kWithTools, "", "", "");
+  ASSERT_FALSE(chat.is_fallback());
+  const std::string tools =
+      R"([{"type": "function", "function": {"name": "f", "x": [1, -2.5e1, true, null, "é\n\u00e9\u0001"]}}])";
+  const std::vector<ChatMessage> messages = {
+      {"user", "hi"},
+      {"assistant", "",
+       R"([{"type": "function", "function": {"name": "f", "arguments": {"b": 1, "a": {}}}}])"},
+      {"tool", "done"}};
+  const Result<std::string> text = chat.render(messages, true, nullptr, tools);
+  ASSERT_TRUE(text.ok()) << text.error().message;
+  EXPECT_EQ(*text,
+            R"([f {"type": "function", "function": {"name": "f", "x": [1, -25.0, true, null, )"
+            R"("é\né\u0001"]}}])"
+            R"(<user>hi<assistant>f({"b": 1, "a": {}})<tool>done)");
+  EXPECT_EQ(*chat.render({{"user", "hi"}}, true), "<user>hi");
+}
+
+TEST(ChatTemplate, ToolsThatAreNoJsonAreAnError) {
+  const ChatTemplate chat = ChatTemplate::create(kWithTools, "", "", "");
+  for (const std::string json :
+       {"[", "[1,]", "{\"a\" 1}", "[1] 2", "\"a", "[\"\\x\"]", "[\"\\u12\"]", "nul", "-", "[1e]"}) {
+    const Result<std::string> text = chat.render({{"user", "hi"}}, true, nullptr, json);
+    ASSERT_FALSE(text.ok()) << json;
+    EXPECT_EQ(text.error().code, ErrorCode::kUsage);
+    EXPECT_NE(text.error().message.find("not JSON at byte"), std::string::npos) << json;
+  }
+  EXPECT_FALSE(chat.render({{"user", "hi"}}, true, nullptr, std::string(100'000, '[')).ok());
+  // An escape could hide the first character of a control token from who shields the text.
+  EXPECT_FALSE(chat.render({{"user", "hi"}}, true, nullptr, R"(["\u003cbos>"])").ok());
+}
+
 }  // namespace
 }  // namespace nibble

@@ -35,6 +35,32 @@ std::string joined_parts(const Json& parts, const std::string& where) {
   return text;
 }
 
+// The calls of an assistant's message, in the form of ChatMessage::tool_calls; empty: none.
+std::string read_calls(const Json& message, const std::string& where) {
+  const auto calls = message.find("tool_calls");
+  if (calls == message.end() || calls->is_null() || calls->empty()) return {};
+  if (!calls->is_array() || calls->size() > kMessagesMax) refuse(where + " must be a list", where);
+  Json out = Json::array();
+  for (const Json& call : *calls) {
+    const Json* function =
+        call.is_object() && call.contains("function") ? &call["function"] : nullptr;
+    if (function == nullptr || !function->is_object() || !function->contains("name") ||
+        !(*function)["name"].is_string()) {
+      refuse(where + " holds a call without function.name", where);
+    }
+    Json arguments = function->value("arguments", Json::object());
+    if (arguments.is_string()) {
+      arguments = Json::parse(arguments.get_ref<const std::string&>(), nullptr, false);
+    }
+    if (!arguments.is_object()) {
+      refuse(where + " holds a call whose arguments are not a JSON object", where);
+    }
+    out.push_back({{"type", "function"},
+                   {"function", {{"name", (*function)["name"]}, {"arguments", arguments}}}});
+  }
+  return dump(out);
+}
+
 }  // namespace
 
 Json parse_body(std::string_view body) {
@@ -176,7 +202,9 @@ std::vector<ChatMessage> read_messages(const Fields& fields, const std::string& 
     } else if (role != "assistant") {
       refuse(where + ".content is missing", where + ".content");
     }
-    messages.push_back({std::move(role), std::move(text)});
+    std::string calls;
+    if (role == "assistant") calls = read_calls((*list)[i], where + ".tool_calls");
+    messages.push_back({std::move(role), std::move(text), std::move(calls)});
   }
   return messages;
 }

@@ -44,7 +44,8 @@ class Fields {
 // each answer has a new one.
 SamplingOptions read_sampling(const Fields& fields, const Model& model, int64_t context);
 
-// [{"role", "content"}]: content is a text, or a list of parts of type text.
+// [{"role", "content"}]: content is a text, or a list of parts of type text. An assistant may have
+// "tool_calls", whose arguments are an object, or JSON of one in a text.
 std::vector<ChatMessage> read_messages(const Fields& fields, const std::string& name);
 
 }  // namespace nibble::cli

@@ -22,7 +22,7 @@ void same_length(const std::string& prefix, const std::string& low, const std::s
   size_t common = 0;
   while (common < low.size() && low[common] == high[common]) ++common;
   std::string begin = prefix;
-  if (common > 0) begin += "\"" + low.substr(0, common) + "\" ";
+  if (common > 0) begin.append("\"").append(low, 0, common).append("\" ");
   const std::string a = low.substr(common);
   const std::string b = high.substr(common);
   if (a.empty()) {

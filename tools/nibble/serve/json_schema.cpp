@@ -31,21 +31,26 @@ object ::= "{" ws (string ":" ws value ("," ws string ":" ws value)*)? ws "}"
 array ::= "[" ws (value ("," ws value)*)? ws "]"
 )gbnf";
 
-// A text as a literal of GBNF.
-std::string literal(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
-}
+// What restricts and is not taken.
+constexpr const char* kUnoffered[] = {"not",
+                                      "if",
+                                      "then",
+                                      "else",
+                                      "pattern",
+                                      "patternProperties",
+                                      "propertyNames",
+                                      "multipleOf",
+                                      "exclusiveMinimum",
+                                      "exclusiveMaximum",
+                                      "minProperties",
+                                      "maxProperties",
+                                      "contains",
+                                      "dependentRequired",
+                                      "dependentSchemas",
+                                      "unevaluatedProperties",
+                                      "unevaluatedItems",
+                                      "uniqueItems",
+                                      "$dynamicRef"};
 
 class SchemaWriter {
  public:
@@ -56,6 +61,12 @@ class SchemaWriter {
     references_["#"] = "root";
     const std::string root = visit(root_);
     return "root ::= " + root + "\n" + rules_ + kCommon;
+  }
+
+  // The root is a list of schemas; references in each begin with its index.
+  std::string write_each() {
+    for (size_t i = 0; i < root_.size(); ++i) define("args" + std::to_string(i), visit(root_[i]));
+    return rules_ + kCommon;
   }
 
  private:
@@ -71,7 +82,7 @@ class SchemaWriter {
     if (!schema.is_object()) wrong("a schema must be an object");
     refuse_unoffered(schema);
     if (schema.contains("$ref")) return reference(schema["$ref"]);
-    if (schema.contains("const")) return literal(dump(schema["const"]));
+    if (schema.contains("const")) return gbnf_literal(dump(schema["const"]));
     if (schema.contains("enum")) return enumeration(schema["enum"]);
     for (const char* key : {"anyOf", "oneOf"}) {
       if (schema.contains(key)) return alternatives(key, schema[key]);
@@ -101,11 +112,7 @@ class SchemaWriter {
   }
 
   void refuse_unoffered(const Json& schema) const {
-    for (const char* key :
-         {"not", "if", "then", "else", "pattern", "patternProperties", "propertyNames",
-          "multipleOf", "exclusiveMinimum", "exclusiveMaximum", "minProperties", "maxProperties",
-          "contains", "dependentRequired", "dependentSchemas", "unevaluatedProperties",
-          "unevaluatedItems", "uniqueItems", "$dynamicRef"}) {
+    for (const char* key : kUnoffered) {
       if (schema.contains(key) && schema[key] != false) {
         wrong(std::string(key) + " is not offered; leave it out");
       }
@@ -152,7 +159,7 @@ class SchemaWriter {
     if (!values.is_array() || values.empty()) wrong("enum must be a list with something in it");
     std::string out;
     for (const Json& value : values) {
-      out += (out.empty() ? "(" : " | ") + literal(dump(value));
+      out += (out.empty() ? "(" : " | ") + gbnf_literal(dump(value));
       if (out.size() > kTextMax) wrong("the schema is too large");
     }
     return out + ")";
@@ -264,7 +271,7 @@ class SchemaWriter {
     std::string first = "\"\"";
     for (auto property = properties.rbegin(); property != properties.rend(); ++property) {
       const std::string& key = property.key();
-      const std::string pair = literal(dump(key)) + " \":\" ws " + visit(property.value());
+      const std::string pair = gbnf_literal(dump(key)) + " \":\" ws " + visit(property.value());
       const bool must = std::binary_search(required.begin(), required.end(), key);
       const std::string next_first = named(pair + " " + rest + (must ? "" : " | " + first));
       rest = named("\",\" ws " + pair + " " + rest + (must ? "" : " | " + rest));
@@ -304,7 +311,70 @@ class SchemaWriter {
   size_t nodes_ = 0;
 };
 
+// References of a schema that becomes the element `index` of a list.
+void move_references(Json* schema, const std::string& index) {
+  if (schema->is_object()) {
+    for (auto& [key, value] : schema->items()) {
+      const bool is_local = key == "$ref" && value.is_string() &&
+                            value.get_ref<const std::string&>().starts_with('#');
+      if (is_local) {
+        value = "#/" + index + value.get_ref<const std::string&>().substr(1);
+      } else {
+        move_references(&value, index);
+      }
+    }
+  } else if (schema->is_array()) {
+    for (Json& value : *schema) move_references(&value, index);
+  }
+}
+
 }  // namespace
+
+std::string gbnf_literal(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+Json loosened(Json schema) {
+  if (schema.is_array()) {
+    for (Json& value : schema) value = loosened(std::move(value));
+    return schema;
+  }
+  if (!schema.is_object()) return schema;
+  for (const char* key : kUnoffered) schema.erase(key);
+  if (schema.contains("allOf") && (!schema["allOf"].is_array() || schema["allOf"].size() != 1)) {
+    schema.erase("allOf");
+  }
+  if (schema.value("type", Json()) != "integer") {
+    schema.erase("minimum");
+    schema.erase("maximum");
+  }
+  for (auto& [key, value] : schema.items()) {
+    if (key == "properties" || key == "$defs" || key == "definitions") {
+      if (!value.is_object()) continue;
+      for (auto& [name, inner] : value.items()) inner = loosened(std::move(inner));
+    } else if (key != "const" && key != "enum" && key != "default" && key != "examples") {
+      value = loosened(std::move(value));
+    }
+  }
+  return schema;
+}
+
+std::string schema_rules(const Json& schemas, const std::string& name) {
+  Json moved = schemas;
+  for (size_t i = 0; i < moved.size(); ++i) move_references(&moved[i], std::to_string(i));
+  return SchemaWriter(moved, name).write_each();
+}
 
 std::string schema_grammar(const Json& schema, const std::string& name) {
   return SchemaWriter(schema, name).write();

@@ -17,6 +17,12 @@ namespace nibble::cli {
 
 // GBNF for a schema; `name` is the field that messages name. Throws ApiError.
 std::string schema_grammar(const Json& schema, const std::string& name);
+// The same for several, without a root: the rules args0, args1 ... stand for them.
+std::string schema_rules(const Json& schemas, const std::string& name);
+// The schema without what restricts and is not taken, for where more may be allowed than was asked.
+Json loosened(Json schema);
+// A text as a literal of GBNF.
+std::string gbnf_literal(const std::string& text);
 // GBNF for any JSON object.
 std::string json_grammar();
 

@@ -10,11 +10,14 @@
 #include "tools/nibble/serve/embedding.h"
 #include "tools/nibble/serve/json_schema.h"
 #include "tools/nibble/serve/request.h"
+#include "tools/nibble/serve/tools.h"
 
 namespace nibble::cli {
 namespace {
 
 using ExchangePtr = std::shared_ptr<Exchange>;
+
+constexpr size_t kContextMax = 1 << 20;  // tokens
 
 std::string iso_time(std::time_t seconds) {
   std::tm utc = {};
@@ -31,22 +34,34 @@ int64_t nanoseconds(double seconds) {
 // An answer in the form of `chat` (a message) or `generate` (a response).
 class OllamaForm final : public AnswerForm {
  public:
-  OllamaForm(ExchangePtr exchange, const GenerationRequest& request, bool streams, bool is_chat)
+  OllamaForm(ExchangePtr exchange, const GenerationRequest& request, bool streams, bool is_chat,
+             const std::optional<CallForm>& calls)
       : exchange_(std::move(exchange)),
         name_(request.service->name()),
+        model_(request.model),
+        context_(request.prompts[0]),
         streams_(streams),
-        is_chat_(is_chat) {}
+        is_chat_(is_chat) {
+    if (calls) reader_.emplace(*calls);
+  }
 
   bool streams() const override { return streams_; }
 
   void delta(size_t, const Delta& delta) override {
-    if (delta.text.empty()) return;
+    const std::string text = reader_ ? take(reader_->push(delta.text)) : std::string(delta.text);
+    if (text.empty()) return;
     if (!exchange_->begun()) exchange_->begin(200, "application/x-ndjson");
-    exchange_->write(dump(piece(std::string(delta.text), false)) + "\n");
+    exchange_->write(dump(piece(text, false)) + "\n");
   }
 
   void done(size_t, Completion completion) override {
-    Json last = piece(streams_ ? "" : completion.text, true);
+    std::string text = streams_ ? "" : completion.text;
+    if (reader_) {
+      text = take(reader_->push(text));
+      text += take(reader_->finish());
+    }
+    Json last = piece(std::move(text), true);
+    if (!calls_.empty()) last["message"]["tool_calls"] = whole_calls();
     const Stats& stats = completion.stats;
     last["done_reason"] = finish_reason(completion.reason);
     last["total_duration"] = nanoseconds(stats.prompt_s + stats.decode_s);
@@ -55,6 +70,7 @@ class OllamaForm final : public AnswerForm {
     last["prompt_eval_duration"] = nanoseconds(stats.prompt_s);
     last["eval_count"] = completion.tokens.size();
     last["eval_duration"] = nanoseconds(stats.decode_s);
+    if (!is_chat_) last["context"] = whole_context(completion);
     if (!streams_) return send_json(exchange_, last);
     if (!exchange_->begun()) exchange_->begin(200, "application/x-ndjson");
     exchange_->write(dump(last) + "\n");
@@ -81,10 +97,49 @@ class OllamaForm final : public AnswerForm {
     return out;
   }
 
+  // The text among the pieces; calls are kept for the end.
+  std::string take(const std::vector<CallReader::Piece>& pieces) {
+    std::string text;
+    for (const CallReader::Piece& piece : pieces) {
+      if (piece.kind == CallReader::Piece::kContent) {
+        text += piece.text;
+      } else if (piece.kind == CallReader::Piece::kCall) {
+        calls_.emplace_back(piece.text, "");
+      } else {
+        calls_.back().second += piece.text;
+      }
+    }
+    return text;
+  }
+
+  // Those that were not cut off.
+  Json whole_calls() const {
+    Json out = Json::array();
+    for (const auto& [name, text] : calls_) {
+      Json arguments = Json::parse(text, nullptr, false);
+      if (arguments.is_discarded()) continue;
+      out.push_back({{"function", {{"name", name}, {"arguments", std::move(arguments)}}}});
+    }
+    return out;
+  }
+
+  // The prompt and the answer, ended as a turn is.
+  std::vector<int32_t> whole_context(const Completion& completion) const {
+    std::vector<int32_t> ids = context_;
+    ids.insert(ids.end(), completion.tokens.begin(), completion.tokens.end());
+    const auto& ends = model_->impl().tokenizer->end_tokens();
+    if (model_->is_chat_model() && !ends.empty()) ids.push_back(ends.back());
+    return ids;
+  }
+
   const ExchangePtr exchange_;
   const std::string name_;
+  const std::shared_ptr<Model> model_;
+  const std::vector<int32_t> context_;  // what the next question may go on from
   const bool streams_;
   const bool is_chat_;
+  std::optional<CallReader> reader_;                        // none: there are no tools
+  std::vector<std::pair<std::string, std::string>> calls_;  // name and arguments
 };
 
 Json details(const Model& model) {
@@ -104,8 +159,10 @@ Json entry(ModelService& service) {
           {"model", service.name()},
           {"modified_at", iso_time(info.st_mtime)},
           {"size", info.st_size},
+          {"size_vram", 0},
           {"digest", ""},
-          {"details", details(*model)}};
+          {"details", details(*model)},
+          {"expires_at", iso_time(unix_time() + 365 * 86400)}};
 }
 
 // model and options. What sets sizes of the cache is the server's to choose, and not read.
@@ -151,9 +208,9 @@ void say_loaded(const ExchangePtr& exchange, const GenerationRequest& request, b
 }
 
 void answer(const ExchangePtr& exchange, const Fields& fields, GenerationRequest request,
-            bool is_chat) {
+            bool is_chat, const std::optional<CallForm>& calls = std::nullopt) {
   const bool streams = fields.flag("stream").value_or(true);
-  auto form = std::make_shared<OllamaForm>(exchange, request, streams, is_chat);
+  auto form = std::make_shared<OllamaForm>(exchange, request, streams, is_chat, calls);
   start_generation(exchange, std::move(request), std::move(form));
 }
 
@@ -175,9 +232,7 @@ void ollama_ps(const Api& api, const ExchangePtr& exchange) {
     if (!service->loaded()) continue;
     Json one = entry(*service);
     one["size"] = service->memory_bytes();
-    one["size_vram"] = 0;
     one["context_length"] = service->context();
-    one["expires_at"] = iso_time(unix_time() + 365 * 86400);
     models.push_back(one);
   }
   send_json(exchange, {{"models", models}});
@@ -191,8 +246,14 @@ void ollama_show(const Api& api, const ExchangePtr& exchange) {
   const ModelService& service = api.find_model(name);
   const auto model = require_model(api.find_model(name));
   const std::string& family = model->architecture();
-  send_json(exchange, {{"modelfile", ""},
+  struct stat info = {};
+  stat(service.path().c_str(), &info);
+  send_json(exchange, {{"license", ""},
+                       {"modelfile", ""},
                        {"parameters", ""},
+                       {"system", ""},
+                       {"messages", Json::array()},
+                       {"modified_at", iso_time(info.st_mtime)},
                        {"template", model->is_chat_model() ? model->impl().chat->source() : ""},
                        {"details", details(*model)},
                        {"model_info",
@@ -200,26 +261,31 @@ void ollama_show(const Api& api, const ExchangePtr& exchange) {
                          {"general.name", model->name()},
                          {family + ".context_length", model->context_length()},
                          {"nibble.context", service.context()}}},
-                       {"capabilities", Json::array({"completion"})}});
+                       {"capabilities", Json::array({"completion", "tools"})}});
 }
 
 void ollama_chat(const Api& api, const ExchangePtr& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  refuse_unoffered(fields, {"tools"});
   GenerationRequest request = read_ollama(api, fields);
   const Json* messages = fields.find("messages");
   if (messages == nullptr || messages->empty()) return say_loaded(exchange, request, true);
-  auto prompt = encode_chat(*request.model, read_messages(fields, "messages"));
-  if (!prompt) throw ApiError{400, prompt.error().message};
-  request.prompts = {std::move(*prompt)};
-  answer(exchange, fields, std::move(request), true);
+  const ToolUse use = read_tools(fields);
+  request.prompts = {
+      encode_messages(*request.model, read_messages(fields, "messages"), use, "messages")};
+  std::optional<CallForm> calls;
+  if (!use.tools.empty()) {
+    if (request.grammar != nullptr) refuse("tools and format exclude each other", "tools");
+    calls = call_form(*request.model);
+    request.grammar = call_grammar(use, *calls);
+  }
+  answer(exchange, fields, std::move(request), true, calls);
 }
 
 void ollama_generate(const Api& api, const ExchangePtr& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  refuse_unoffered(fields, {"suffix", "template", "images", "context"});
+  refuse_unoffered(fields, {"suffix", "template", "images"});
   GenerationRequest request = read_ollama(api, fields);
   const std::string text = fields.text("prompt").value_or("");
   if (text.empty()) return say_loaded(exchange, request, false);
@@ -234,6 +300,14 @@ void ollama_generate(const Api& api, const ExchangePtr& exchange) {
     auto prompt = encode_chat(*request.model, messages);
     if (!prompt) throw ApiError{400, prompt.error().message};
     request.prompts = {std::move(*prompt)};
+  }
+  if (const Json* before = fields.find("context")) {
+    std::vector<int32_t> ids = read_tokens(*before, *request.model, kContextMax, "context");
+    const std::vector<int32_t>& fresh = request.prompts[0];
+    const bool again =
+        !ids.empty() && ids[0] == fresh[0] && fresh[0] == request.model->impl().tokenizer->bos();
+    ids.insert(ids.end(), fresh.begin() + (again ? 1 : 0), fresh.end());
+    request.prompts[0] = std::move(ids);
   }
   answer(exchange, fields, std::move(request), false);
 }

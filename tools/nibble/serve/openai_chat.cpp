@@ -1,9 +1,11 @@
 // POST /v1/chat/completions, whole and as a stream of server-sent events.
+#include <optional>
 #include <utility>
 
 #include "tools/nibble/serve/api.h"
 #include "tools/nibble/serve/logprobs.h"
 #include "tools/nibble/serve/request.h"
+#include "tools/nibble/serve/tools.h"
 
 namespace nibble::cli {
 namespace {
@@ -11,7 +13,8 @@ namespace {
 class ChatForm final : public AnswerForm {
  public:
   ChatForm(std::shared_ptr<Exchange> exchange, const ModelService& service,
-           const GenerationRequest& request, bool streams, bool usage)
+           const GenerationRequest& request, bool streams, bool usage,
+           const std::optional<CallForm>& calls)
       : exchange_(std::move(exchange)),
         events_(exchange_),
         model_(request.model),
@@ -21,6 +24,7 @@ class ChatForm final : public AnswerForm {
         logprobs_(request.options.logprobs >= 0),
         begun_(request.copies),
         choices_(request.copies) {
+    if (calls) readers_.assign(request.copies, CallReader(*calls));
     counts_.prompt = static_cast<int64_t>(request.prompts[0].size());
   }
 
@@ -28,6 +32,7 @@ class ChatForm final : public AnswerForm {
 
   void delta(size_t answer, const Delta& delta) override {
     begin(answer);
+    if (!readers_.empty()) return show(answer, readers_[answer].push(delta.text));
     Json choice = piece(answer, {{"content", delta.text}});
     if (logprobs_) choice["logprobs"] = chat_logprobs(*model_, delta.steps);
     chunk(std::move(choice));
@@ -35,19 +40,30 @@ class ChatForm final : public AnswerForm {
 
   void done(size_t answer, Completion completion) override {
     counts_.add(completion);
-    const char* reason = finish_reason(completion.reason);
+    std::string_view reason = finish_reason(completion.reason);
     if (streams_) {
       begin(answer);
+      if (!readers_.empty()) {
+        show(answer, readers_[answer].finish());
+        if (readers_[answer].calls() > 0 && reason == kStop) reason = kCalls;
+      }
       Json choice = piece(answer, Json::object());
       choice["finish_reason"] = reason;
       chunk(std::move(choice));
       return;
     }
-    Json choice = {
-        {"index", answer},
-        {"message", {{"role", "assistant"}, {"content", completion.text}, {"refusal", nullptr}}},
-        {"logprobs", nullptr},
-        {"finish_reason", reason}};
+    Json message = {{"role", "assistant"}, {"content", completion.text}, {"refusal", nullptr}};
+    if (!readers_.empty()) {
+      Json calls = take_calls(readers_[answer], completion.text, &message);
+      if (!calls.empty()) {
+        message["tool_calls"] = std::move(calls);
+        if (reason == kStop) reason = kCalls;
+      }
+    }
+    Json choice = {{"index", answer},
+                   {"message", std::move(message)},
+                   {"logprobs", nullptr},
+                   {"finish_reason", reason}};
     if (logprobs_) choice["logprobs"] = chat_logprobs(*model_, completion.steps);
     choices_[answer] = std::move(choice);
   }
@@ -75,6 +91,51 @@ class ChatForm final : public AnswerForm {
   }
 
  private:
+  static constexpr std::string_view kStop = "stop";
+  static constexpr std::string_view kCalls = "tool_calls";
+
+  static Json new_call(const std::string& name) {
+    return {{"id", new_id("call_")},
+            {"type", "function"},
+            {"function", {{"name", name}, {"arguments", ""}}}};
+  }
+
+  // A whole answer's calls; what is text becomes the message's content, null if there is none.
+  static Json take_calls(CallReader& reader, const std::string& text, Json* message) {
+    std::vector<CallReader::Piece> pieces = reader.push(text);
+    for (auto& piece : reader.finish()) pieces.push_back(std::move(piece));
+    std::string content;
+    Json calls = Json::array();
+    for (const CallReader::Piece& piece : pieces) {
+      if (piece.kind == CallReader::Piece::kContent) {
+        content += piece.text;
+      } else if (piece.kind == CallReader::Piece::kCall) {
+        calls.push_back(new_call(piece.text));
+      } else {
+        calls.back()["function"]["arguments"].get_ref<std::string&>() += piece.text;
+      }
+    }
+    (*message)["content"] = content.empty() && !calls.empty() ? Json() : Json(content);
+    return calls;
+  }
+
+  // The same as a stream.
+  void show(size_t answer, const std::vector<CallReader::Piece>& pieces) {
+    for (const CallReader::Piece& part : pieces) {
+      Json delta = {{"content", part.text}};
+      if (part.kind != CallReader::Piece::kContent) {
+        // Pieces come in order: those of a call are behind its beginning.
+        size_t& index = call_index_[answer];
+        Json call = {{"index", part.kind == CallReader::Piece::kCall ? index++ : index - 1}};
+        call.update(part.kind == CallReader::Piece::kCall
+                        ? new_call(part.text)
+                        : Json{{"function", {{"arguments", part.text}}}});
+        delta = {{"tool_calls", Json::array({std::move(call)})}};
+      }
+      chunk(piece(answer, std::move(delta)));
+    }
+  }
+
   Json envelope(const char* object) const {
     return {{"id", id_},
             {"object", object},
@@ -112,7 +173,9 @@ class ChatForm final : public AnswerForm {
   const bool logprobs_;
   const std::string id_ = new_id("chatcmpl-");
   const int64_t created_ = unix_time();
+  std::vector<CallReader> readers_;  // of each answer; none: there are no tools
   std::vector<bool> begun_;
+  std::vector<size_t> call_index_ = std::vector<size_t>(begun_.size());
   std::vector<Json> choices_;
   TokenCounts counts_;
 };
@@ -130,11 +193,19 @@ void chat_completions(const Api& api, const std::shared_ptr<Exchange>& exchange)
   const auto top = fields.whole("top_logprobs", 0, 20);
   if (top && !wanted) refuse("top_logprobs needs logprobs: true", "top_logprobs");
   if (wanted) request.options.logprobs = static_cast<int>(top.value_or(0));
-  auto prompt = encode_chat(*request.model, read_messages(fields, "messages"));
-  if (!prompt) throw ApiError{400, prompt.error().message, "messages"};
-  request.prompts = {std::move(*prompt)};
+  const ToolUse use = read_tools(fields);
+  request.prompts = {
+      encode_messages(*request.model, read_messages(fields, "messages"), use, "messages")};
+  std::optional<CallForm> calls;
+  if (!use.tools.empty()) {
+    if (request.grammar != nullptr) refuse("tools and response_format exclude each other", "tools");
+    if (wanted) refuse("logprobs are not offered with tools; leave them out", "logprobs");
+    calls = call_form(*request.model);
+    request.grammar = call_grammar(use, *calls);
+  }
   const auto [streams, usage] = read_stream(fields);
-  auto form = std::make_shared<ChatForm>(exchange, *request.service, request, streams, usage);
+  auto form =
+      std::make_shared<ChatForm>(exchange, *request.service, request, streams, usage, calls);
   start_generation(exchange, std::move(request), std::move(form));
 }
 

@@ -115,6 +115,7 @@ class CompletionForm final : public AnswerForm {
 void completions(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
+  refuse_unoffered(fields, {"tools"});
   GenerationRequest request = read_generation(api, fields);
   if (!fields.find("max_tokens")) request.options.max_tokens = 16;  // as in OpenAI's definition
   if (const auto logprobs = fields.whole("logprobs", 0, 20)) {

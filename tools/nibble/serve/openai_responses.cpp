@@ -82,8 +82,7 @@ class ResponsesForm final : public AnswerForm {
             {"tool_choice", "none"},
             {"tools", Json::array()},
             {"top_p", sampling_.top_p},
-            {"metadata", Json::object()},
-            {"usage", nullptr}};
+            {"metadata", Json::object()}};
   }
 
   static Json text_part(const std::string& text) {
@@ -141,7 +140,7 @@ class ResponsesForm final : public AnswerForm {
 void responses(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  refuse_unoffered(fields, {"previous_response_id", "conversation", "background"});
+  refuse_unoffered(fields, {"previous_response_id", "conversation", "background", "tools"});
   GenerationRequest request = read_generation(api, fields);
   if (request.copies != 1) fields.wrong("n", "1");
   request.options.max_tokens =

@@ -22,7 +22,7 @@ GenerationRequest read_generation(const Api& api, const Fields& fields) {
   GenerationRequest request;
   request.service = &api.find_model(fields.text("model"));
   request.model = require_model(*request.service);
-  refuse_unoffered(fields, {"logit_bias", "audio", "prediction", "suffix", "functions", "tools"});
+  refuse_unoffered(fields, {"logit_bias", "audio", "prediction", "suffix", "functions"});
   GenerateOptions& options = request.options;
   options.sampling = read_sampling(fields, *request.model, request.service->context());
   options.max_tokens = fields.whole("max_tokens", 0, kAnswerTokensMax).value_or(-1);
