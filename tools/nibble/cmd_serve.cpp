@@ -156,7 +156,9 @@ void add_serve(CLI::App& app, int* exit_code) {
   choice->machine.add_context_option(command);
   choice->machine.add_threads_option(command);
   choice->machine.add_options(command);
-  command->footer(R"(Examples:
+  command->footer(R"(In a browser, http://localhost:8080 is a chat.
+
+Examples:
   nibble serve gemma-3-1b-it-q4_0.gguf
   curl localhost:8080/v1/chat/completions -d \
     '{"messages": [{"role": "user", "content": "Why is the sky blue?"}]}')");

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/machine/probe.h"
+#include "runtime/model_impl.h"
 #include "tools/nibble/serve/guard.h"
+#include "tools/nibble/serve/web_page.h"
 
 namespace nibble::cli {
 namespace {
@@ -90,6 +93,11 @@ std::optional<HttpResponse> Api::judge(const HttpRequest& request) const {
   }
   std::string allowed;
   bool found = false;
+  const bool is_page = is_web_path(request.path);
+  if (is_page) {
+    found = plain_method(request) == "GET";
+    allowed = "GET";
+  }
   for (const Route& route : routes()) {
     if (!matches(request.path, route.path)) continue;
     found |= plain_method(request) == route.method;
@@ -103,7 +111,7 @@ std::optional<HttpResponse> Api::judge(const HttpRequest& request) const {
     response.headers.emplace_back("Allow", allowed);
     return response;
   }
-  if (request.path != "/health" && !options_.api_key.empty() &&
+  if (request.path != "/health" && !is_page && !options_.api_key.empty() &&
       !has_key(request, options_.api_key)) {
     return refused({401,
                     "the API key is missing or wrong; send Authorization: Bearer KEY",
@@ -121,6 +129,7 @@ void Api::handle(std::shared_ptr<Exchange> exchange) {
   const HttpRequest& request = exchange->request();
   if (request.path == "/health") return exchange->send(health());
   if (request.path == "/metrics") return exchange->send(metrics());
+  if (is_web_path(request.path)) return exchange->send(web_file(request.path));
   {
     const std::lock_guard lock(mutex_);
     if (unread_.size() < kUnreadMax) {
@@ -160,6 +169,18 @@ void Api::answer(const std::shared_ptr<Exchange>& exchange) {
   } catch (const std::exception& error) {
     exchange->send(error_response({500, std::string("bug: ") + error.what()}, request.path));
   }
+}
+
+double Api::memory_gb_per_s() const {
+  const bool idle = std::all_of(models_.begin(), models_.end(), [](const auto& model) {
+    return model->active() + model->waiting() == 0;
+  });
+  if (memory_gb_per_s_ == 0 && idle && !models_.empty()) {
+    const auto model = require_model(*models_.front());
+    const auto measured = probe_read_gb_per_s(model->impl().engine->threads());
+    memory_gb_per_s_ = measured ? *measured : -1;
+  }
+  return memory_gb_per_s_;
 }
 
 HttpResponse Api::health() const {

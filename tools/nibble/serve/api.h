@@ -47,6 +47,10 @@ class Api {
   // are.
   ModelService& find_model(const std::optional<std::string>& name) const;
 
+  // What this machine reads from memory, for the page's share of it: measured once, while nobody is
+  // answered (0: not yet, below: it cannot be). For routes.
+  double memory_gb_per_s() const;
+
  private:
   struct Route;
   static const std::vector<Route>& routes();
@@ -66,6 +70,7 @@ class Api {
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Exchange>> unread_;
   bool stopping_ = false;
+  mutable double memory_gb_per_s_ = 0;  // the reading thread's
   std::thread reader_;
 };
 

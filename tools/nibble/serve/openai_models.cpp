@@ -91,6 +91,9 @@ void props(const Api& api, const std::shared_ptr<Exchange>& exchange) {
     entry["trained_context"] = model->context_length();
     entry["vocabulary"] = model->vocabulary_size();
     entry["chat"] = model->is_chat_model();
+    // No faster than memory gives the weights.
+    const double limit = api.memory_gb_per_s() * 1e9 / static_cast<double>(model->decode_bytes());
+    if (limit > 0) entry["limit_tokens_s"] = limit;
     entry["sampling"] = {{"temperature", s.temperature},
                          {"top_k", s.top_k},
                          {"top_p", s.top_p},

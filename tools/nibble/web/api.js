@@ -1,0 +1,76 @@
+// Talks to the server this page came from: what it has, and answers as they come.
+import { apiKey } from "./store.js";
+
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function request(path, options = {}) {
+  const headers = { "Content-Type": "application/json" };
+  if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "The server does not answer. Is nibble serve still running?");
+  }
+  if (response.ok) return response;
+  const said = await response.json().catch(() => null);
+  throw new ApiError(response.status, said?.error?.message ?? `HTTP ${response.status}`);
+}
+
+export async function props() {
+  return (await request("/props")).json();
+}
+
+// Yields { text }, and last { usage, reason }. Throws ApiError, also for an answer that breaks off.
+export async function* answer(body, signal) {
+  const response = await request("/v1/chat/completions", {
+    method: "POST", signal,
+    body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
+  });
+  let usage;
+  let reason;
+  let whole = false;
+  for await (const data of events(response.body)) {
+    if (data === "[DONE]") {
+      whole = true;
+      break;
+    }
+    const event = JSON.parse(data);
+    if (event.error) throw new ApiError(500, event.error.message);
+    usage = event.usage ?? usage;
+    const choice = event.choices?.[0];
+    reason = choice?.finish_reason ?? reason;
+    if (choice?.delta?.content) yield { text: choice.delta.content };
+  }
+  if (!whole) throw new ApiError(0, "The answer broke off: the connection was lost.");
+  yield { usage, reason };
+}
+
+// The data of server-sent events.
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  try {
+    while (true) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      held += value;
+      let end;
+      while ((end = held.indexOf("\n\n")) >= 0) {
+        const lines = held.slice(0, end).split("\n");
+        held = held.slice(end + 2);
+        const data = lines.filter((line) => line.startsWith("data:"))
+          .map((line) => line.slice(5).trimStart());
+        if (data.length) yield data.join("\n");
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
