@@ -30,6 +30,10 @@ install(TARGETS nibble_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT
 install(FILES ${PROJECT_SOURCE_DIR}/tools/models/stories-gemma3-qat-q4_0.gguf
               ${PROJECT_SOURCE_DIR}/tools/models/README.md
         DESTINATION ${CMAKE_INSTALL_DATADIR}/nibble/models COMPONENT program)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/nibble.service DESTINATION lib/systemd/system
+        COMPONENT program)
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/haproxy.cfg DESTINATION ${CMAKE_INSTALL_DOCDIR}
+        COMPONENT program)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 if(NIBBLE_STATIC)  # the licences of what is inside the program then
   install(DIRECTORY ${CMAKE_PREFIX_PATH}/licences DESTINATION ${CMAKE_INSTALL_DOCDIR}
