@@ -229,12 +229,12 @@ TEST(ChatTemplate, ToolsAndCallsAreValues) {
 
 TEST(ChatTemplate, ToolsThatAreNoJsonAreAnError) {
   const ChatTemplate chat = ChatTemplate::create(kWithTools, "", "", "");
-  for (const std::string json :
+  for (const char* wrong :
        {"[", "[1,]", "{\"a\" 1}", "[1] 2", "\"a", "[\"\\x\"]", "[\"\\u12\"]", "nul", "-", "[1e]"}) {
-    const Result<std::string> text = chat.render({{"user", "hi"}}, true, nullptr, json);
-    ASSERT_FALSE(text.ok()) << json;
+    const Result<std::string> text = chat.render({{"user", "hi"}}, true, nullptr, wrong);
+    ASSERT_FALSE(text.ok()) << wrong;
     EXPECT_EQ(text.error().code, ErrorCode::kUsage);
-    EXPECT_NE(text.error().message.find("not JSON at byte"), std::string::npos) << json;
+    EXPECT_NE(text.error().message.find("not JSON at byte"), std::string::npos) << wrong;
   }
   EXPECT_FALSE(chat.render({{"user", "hi"}}, true, nullptr, std::string(100'000, '[')).ok());
   // An escape could hide the first character of a control token from who shields the text.
