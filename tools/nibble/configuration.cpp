@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "tools/nibble/help.h"
 #include "tools/nibble/suggestion.h"
 #include "tools/nibble/toml.h"
 
@@ -53,7 +54,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 void check_known(const CLI::App& app, const Setting& setting, const std::string& where) {
   std::vector<std::string> commands;
   std::vector<std::string> known;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* command : ordered_commands(app)) {
     commands.push_back(command->get_name());
     if (!setting.section.empty() && setting.section != command->get_name()) continue;
     const auto more = keys(*command);
