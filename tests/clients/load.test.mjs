@@ -11,7 +11,7 @@ const headers = { ...authorization, "content-type": "application/json" };
 
 test("within the queue every request is answered", async () => {
   const result = await autocannon({
-    url: `${base}/v1/completions`, method: "POST", headers, body, connections: 12, amount: 200,
+    url: `${base}/v1/completions`, method: "POST", headers, body, connections: 12, amount: 200, timeout: 120,
   });
   assert.equal(result["2xx"], 200);
   assert.equal(result.errors + result.timeouts + result.non2xx, 0);
@@ -19,7 +19,7 @@ test("within the queue every request is answered", async () => {
 
 test("beyond it, 429 or an answer, and nothing else", async () => {
   const result = await autocannon({
-    url: `${base}/v1/completions`, method: "POST", headers, body, connections: 40, amount: 800,
+    url: `${base}/v1/completions`, method: "POST", headers, body, connections: 40, amount: 800, timeout: 120,
   });
   assert.equal(result["2xx"] + (result.statusCodeStats[429]?.count ?? 0), 800);
   assert.ok(result["2xx"] > 0);

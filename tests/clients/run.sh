@@ -24,4 +24,4 @@ if ! cmp -s package-lock.json installed-lock.json; then
 fi
 HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy || true)
 export HAPROXY HAPROXY_CFG="$here/../../tools/packaging/haproxy.cfg" NIBBLE=$nibble MODEL=$model
-exec "$node" --test --test-timeout=60000 ./*.test.mjs
+exec "$node" --test --test-timeout=240000 ./*.test.mjs
