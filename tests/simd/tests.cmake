@@ -1,5 +1,5 @@
 # All whose objects the tests simd/objects and simd/instructions read, for who builds no more than that.
-set(checked nibble nibble_simd nibble_cli)
+set(checked nibble nibble_simd nibble_commands)
 foreach(level IN LISTS NIBBLE_ISA_LEVELS)
   list(APPEND checked nibble_arch_${level})
 endforeach()
@@ -55,7 +55,7 @@ if(NOT NIBBLE_SANITIZE AND NIBBLE_OBJDUMP AND NIBBLE_AS)
                      ${NIBBLE_AS} ${base} "${features}" ${objects} COMMAND_EXPAND_LISTS)
   endfunction()
 
-  nibble_instruction_test(portable "" nibble nibble_simd nibble_cli)
+  nibble_instruction_test(portable "" nibble nibble_simd nibble_commands)
   foreach(level IN LISTS NIBBLE_ISA_LEVELS)
     nibble_instruction_test(${level} ${level} nibble_arch_${level})
   endforeach()

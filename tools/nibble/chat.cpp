@@ -160,7 +160,8 @@ Chat::Next Chat::answer(const std::string& message) {
   if (writer_.failed()) return Next::kLeave;  // finish_output() says why
   if (signal_exit_code() != 0) return after_signal();
   if (!completion) {
-    say("nibble: " + completion.error().message + " (/clear begins a new conversation)\n");
+    say("nibble: " + printable(completion.error().message) +
+        " (/clear begins a new conversation)\n");
     return Next::kGoOn;
   }
   if (completion->reason == StopReason::kContextFull) {
@@ -235,8 +236,10 @@ void Chat::clear() {
 
 }  // namespace
 
-int chat(Conversation* conversation, bool stats) {
-  return Chat(conversation, stats).run();
+int chat(Conversation* conversation, bool stats, const std::function<Result<void>()>& ready) {
+  Chat chat(conversation, stats);
+  if (const auto is_ready = ready(); !is_ready) return fail(is_ready.error());
+  return chat.run();
 }
 
 }  // namespace nibble::cli

@@ -11,6 +11,7 @@
 #include "tools/nibble/command.h"
 #include "tools/nibble/comparison.h"
 #include "tools/nibble/judging.h"
+#include "tools/nibble/output.h"
 #include "tools/nibble/signals.h"
 
 namespace nibble::cli {
@@ -83,9 +84,7 @@ Result<std::vector<ComparedModel>> judge(const CompareChoice& choice) {
   const JudgeChoice& how = choice.judge;
   NIBBLE_TRY(const std::string text, how.read());
   NIBBLE_TRY(const auto engine, Engine::create(how.machine.engine_options()));
-  for (const std::string& note : engine->notes()) {
-    std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
-  }
+  for (const std::string& note : engine->notes()) print_note(note);
   Examination examination(engine);
   Chunks chunks;
   LoadOptions load = how.load_options(how.machine.load_options().head);

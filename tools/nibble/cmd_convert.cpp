@@ -1,12 +1,12 @@
 // nibble convert HF_DIR OUT [TYPE]: a GGUF file of a model as Hugging Face has it. Read next:
 // convert/convert.h, quantizing.h.
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "tools/nibble/command.h"
 #include "tools/nibble/convert/convert.h"
+#include "tools/nibble/output.h"
 #include "tools/nibble/quantizing.h"
 #include "tools/nibble/signals.h"
 
@@ -66,9 +66,7 @@ Result<void> convert(const ConvertCommand& command) {
   if (!choice.type.empty()) NIBBLE_TRY_VOID(check_quantize_options(choice));
   NIBBLE_TRY_VOID(refuse_model_file(command));
   NIBBLE_TRY(const HfModel model, open_hf_model(command.folder));
-  for (const std::string& note : model.notes) {
-    std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
-  }
+  for (const std::string& note : model.notes) print_note(note);
   if (choice.type.empty()) {
     choice.type = gguf_type_info(model.file.tensor("token_embd.weight")->type_id).name;
   }

@@ -12,6 +12,7 @@
 #include "tools/nibble/command.h"
 #include "tools/nibble/kv_memory.h"
 #include "tools/nibble/model_file.h"
+#include "tools/nibble/sandbox.h"
 #include "tools/nibble/table.h"
 
 namespace nibble::cli {
@@ -233,7 +234,9 @@ void print_json(const GgufFile& file) {
 int inspect(const InspectOptions& options) {
   const auto path = model_header(options.path);
   if (!path) return fail(path.error());
+  enter_sandbox(Sandbox::kReadOnly);
   const auto file = GgufFile::open(*path);
+  enter_sandbox(Sandbox::kClosed);
   if (!file) return fail(file.error());
   if (options.as_json) {
     print_json(*file);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,7 +14,9 @@
 #include "tools/nibble/command.h"
 #include "tools/nibble/conversation.h"
 #include "tools/nibble/numbers.h"
+#include "tools/nibble/output.h"
 #include "tools/nibble/prompt.h"
+#include "tools/nibble/sandbox.h"
 #include "tools/nibble/signals.h"
 
 namespace nibble::cli {
@@ -36,6 +39,7 @@ struct RunChoice {
   bool no_lookup = false;
   bool json = false;
   bool stats = false;
+  std::string sandbox = "auto";
 };
 
 GenerateOptions generate_options(const RunChoice& choice) {
@@ -58,6 +62,16 @@ int check_full(const RunChoice& choice, const Completion& completion,
                                    " tokens is full and the text is not finished; a "
                                    "larger one: -c N"});
   return !choice.max_tokens && (conversation.raw() || choice.ignore_eos) ? 0 : code;
+}
+
+// Everything is open that an answer needs.
+Result<void> close_sandbox(const RunChoice& choice) {
+  tzset();  // chat templates tell the date
+  if (choice.sandbox == "off" || enter_sandbox(Sandbox::kClosed) || choice.sandbox == "auto") {
+    return {};
+  }
+  return Error{ErrorCode::kUnavailable,
+               "--sandbox on: this system has no seccomp filters; --sandbox off does without"};
 }
 
 int answer_once(const RunChoice& choice, Conversation* conversation, const std::string& prompt) {
@@ -97,10 +111,7 @@ Result<std::unique_ptr<Conversation>> open_conversation(const RunChoice& choice,
   if (!choice.system.empty()) session->set_system(choice.system);
   const bool raw = choice.raw || !loaded.model->is_chat_model();
   if (raw && !choice.raw) {
-    std::fprintf(stderr,
-                 "nibble: note: %s has no chat template; its text is continued as with "
-                 "--raw\n",
-                 question.model.c_str());
+    print_note(question.model + " has no chat template; its text is continued as with --raw");
   }
   return std::make_unique<Conversation>(std::move(loaded), std::move(session), raw, choice.sampling,
                                         generate_options(choice));
@@ -127,7 +138,9 @@ int run(const RunChoice& choice) {
     const int code = fail(conversation.error());
     return signal_exit_code() != 0 ? signal_exit_code() : code;
   }
-  if (!question->prompt) return chat(conversation->get(), choice.stats);
+  const auto ready = [&choice] { return close_sandbox(choice); };
+  if (!question->prompt) return chat(conversation->get(), choice.stats, ready);
+  if (const auto closed = ready(); !closed) return fail(closed.error());
   return answer_once(choice, conversation->get(), *question->prompt);
 }
 
@@ -171,6 +184,10 @@ void add_answer_options(CLI::App* app, RunChoice* choice) {
   add_whole(app, "--logprobs", &choice->logprobs, {0, 1000},
             "With --json: the N likeliest tokens of each step");
   app->add_flag("--stats", choice->stats, "Print speed and memory to stderr");
+  app->add_option("--sandbox", choice->sandbox,
+                  "auto, on, off: no other files, no network once it is open")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->option_text("MODE");
 }
 
 }  // namespace

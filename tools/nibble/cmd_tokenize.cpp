@@ -15,6 +15,8 @@
 #include "runtime/text/utf8.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/model_file.h"
+#include "tools/nibble/output.h"
+#include "tools/nibble/sandbox.h"
 
 namespace nibble::cli {
 namespace {
@@ -92,11 +94,11 @@ std::string format_ids(const Tokenizer& tokenizer, const std::vector<int32_t>& i
 
 Result<void> tokenize(const TokenizeOptions& options) {
   NIBBLE_TRY(const std::string path, model_file(options.path));
+  enter_sandbox(Sandbox::kReadOnly);
   NIBBLE_TRY(const GgufFile file, GgufFile::open(path));
+  enter_sandbox(Sandbox::kClosed);
   NIBBLE_TRY(const auto tokenizer, Tokenizer::load(file));
-  for (const std::string& note : tokenizer->notes()) {
-    std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
-  }
+  for (const std::string& note : tokenizer->notes()) print_note(note);
   NIBBLE_TRY(std::string text, read_standard_input());
   if (options.special) text = double_marks(text);
   const std::vector<int32_t> ids =

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 namespace nibble::cli {
 namespace {
@@ -26,13 +27,13 @@ fs::path state_folder() {
   return {};
 }
 
-// Readable by its owner only: conversations are private.
-bool append_text(const std::string& path, const std::string& text) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0600);
-  if (fd < 0) return false;
-  const bool ok = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  close(fd);
-  return ok;
+// Readable by its owner only: conversations are private. -1: cannot be had.
+int open_to_append(const std::string& path) {
+  return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0600);
+}
+
+bool append_text(int fd, const std::string& text) {
+  return write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
 }  // namespace
@@ -44,10 +45,15 @@ HistoryFile::HistoryFile() {
   fs::create_directories(folder, error);
   fs::permissions(folder, fs::perms::owner_all, error);
   const std::string path = folder / "history";
-  if (append_text(path, "") && fs::is_regular_file(path, error)) path_ = path;
+  fd_ = open_to_append(path);
+  if (fd_ >= 0 && fs::is_regular_file(path, error)) path_ = path;
 }
 
-std::vector<std::string> HistoryFile::load() const {
+HistoryFile::~HistoryFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+std::vector<std::string> HistoryFile::load() {
   std::vector<std::string> lines;
   std::ifstream file(path_);
   for (std::string line; !path_.empty() && std::getline(file, line);) lines.push_back(line);
@@ -57,7 +63,11 @@ std::vector<std::string> HistoryFile::load() const {
     const std::string fresh = path_ + "." + std::to_string(getpid());
     std::string text;
     for (const std::string& line : lines) text += line + "\n";
-    if (!append_text(fresh, text) || std::rename(fresh.c_str(), path_.c_str()) != 0) {
+    const int fd = open_to_append(fresh);
+    if (fd >= 0 && append_text(fd, text) && std::rename(fresh.c_str(), path_.c_str()) == 0) {
+      close(std::exchange(fd_, fd));
+    } else if (fd >= 0) {
+      close(fd);
       unlink(fresh.c_str());
     }
   }
@@ -65,7 +75,7 @@ std::vector<std::string> HistoryFile::load() const {
 }
 
 void HistoryFile::append(const std::string& line) const {
-  if (!path_.empty()) append_text(path_, line + "\n");
+  if (!path_.empty()) append_text(fd_, line + "\n");
 }
 
 }  // namespace nibble::cli

@@ -1,12 +1,12 @@
 #include "tools/nibble/loading.h"
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
 #include "tools/nibble/model_file.h"
 #include "tools/nibble/numbers.h"
+#include "tools/nibble/output.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"
 #include "tools/nibble/tuning_file.h"
@@ -21,7 +21,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 void print_notes(const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
+  for (const std::string& note : notes) print_note(note);
 }
 
 constexpr const char* kGroup =

@@ -1,12 +1,12 @@
 #include "tools/nibble/model_file.h"
 
-#include <cstdio>
 #include <cstdlib>
 
 #include "runtime/file/concat.h"
 #include "tools/nibble/hub/caches.h"
 #include "tools/nibble/hub/pull.h"
 #include "tools/nibble/hub/resolve.h"
+#include "tools/nibble/output.h"
 #include "tools/nibble/pulling.h"
 #include "tools/nibble/suggestion.h"
 
@@ -35,10 +35,8 @@ Result<std::optional<std::string>> file_here(const std::string& model) {
   hub::ModelName of_ollama;
   of_ollama.text = "ollama:" + model;
   if (hub::find_in_caches(hub::find_places(), of_ollama)) {
-    std::fprintf(stderr,
-                 "nibble: note: Ollama has a model of its own by that name; to use it without a "
-                 "download: %s\n",
-                 of_ollama.text.c_str());
+    print_note("Ollama has a model of its own by that name; to use it without a download: " +
+               of_ollama.text);
   }
   return std::optional<std::string>();
 }

@@ -20,7 +20,8 @@ bool reader_is_gone() {
   return poll(&descriptor, 1, 0) == 1 && (descriptor.revents & POLLERR) != 0;
 }
 
-// `text` without C0, DEL and C1 control characters other than newline and tab.
+}  // namespace
+
 std::string printable(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -34,7 +35,9 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-}  // namespace
+void print_note(std::string_view note) {
+  std::fprintf(stderr, "nibble: note: %s\n", printable(note).c_str());
+}
 
 void protect_standard_streams() {
   std::signal(SIGPIPE, SIG_IGN);

@@ -2,6 +2,7 @@
 // command is asked for goes to stdout, everything else to stderr.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "nibble/result.h"
@@ -18,6 +19,13 @@ void protect_standard_streams();
 // Flushes stdout. Gives `exit_code`, or if that is 0 and the output did not get out: 141 quietly
 // for a reader that went away, else 74 with a message.
 int finish_output(int exit_code);
+
+// `text` without C0, DEL and C1 control characters other than newline and tab: what a terminal may
+// see of a text of unknown origin, such as a message that quotes a file.
+std::string printable(std::string_view text);
+
+// Prints to stderr what a person should know though nothing failed.
+void print_note(std::string_view note);
 
 // Writes an answer to stdout as it comes. On a terminal, control characters other than newline and
 // tab are left out: a model's text must not steer the terminal.

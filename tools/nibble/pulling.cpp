@@ -13,6 +13,7 @@
 #include "runtime/memory_plan.h"
 #include "simd/registry.h"
 #include "tools/nibble/command.h"
+#include "tools/nibble/output.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"
 
@@ -20,7 +21,7 @@ namespace nibble::cli {
 namespace {
 
 void say(const std::string& text) {
-  std::fprintf(stderr, "nibble: %s\n", text.c_str());
+  std::fprintf(stderr, "nibble: %s\n", printable(text).c_str());
 }
 
 // 75 -> "1:15"

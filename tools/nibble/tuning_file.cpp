@@ -1,6 +1,5 @@
 #include "tools/nibble/tuning_file.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include "runtime/machine/cgroup.h"
 #include "simd/cpu.h"
 #include "simd/registry.h"
+#include "tools/nibble/output.h"
 
 namespace nibble::cli {
 namespace {
@@ -136,15 +136,14 @@ std::string tuning_text(const Tuning& tuning) {
 void apply_tuning(EngineOptions* options) {
   std::string note;
   const auto tuning = read_tuning(&note);
-  if (!note.empty()) std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
+  if (!note.empty()) print_note(note);
   if (!tuning) return;
   const TuneChoice& choice = tuning->choice;
   if (options->threads == 0) options->threads = choice.threads;
   const char* forced = std::getenv("NIBBLE_ISA");
   if (choice.isa.empty() || !options->isa.empty() || (forced != nullptr && *forced != '\0')) return;
   options->isa = choice.isa;
-  std::fprintf(stderr, "nibble: note: %s is used, which nibble tune found faster (--tune off)\n",
-               choice.isa.c_str());
+  print_note(choice.isa + " is used, which nibble tune found faster (--tune off)");
 }
 
 }  // namespace nibble::cli
