@@ -31,7 +31,14 @@ NIBBLE_KERNEL void dot_tile(const W* w, const float* x, size_t k, float* y, size
     });
   };
   size_t i = 0;
-  for (; i + NIBBLE_LANES <= k; i += NIBBLE_LANES) step(w + i, x + i, k);
+  for (; i + NIBBLE_LANES <= k; i += NIBBLE_LANES) {
+    // The next rows: the hardware stops at pages, and halves pass too slowly for it
+    // (docs/decisions/0006).
+    if constexpr (T == 1 && sizeof(W) == 2 && V::kParts <= 2) {
+      unroll<R>([&](size_t r) { __builtin_prefetch(w + (R + r) * k + i, 0, 2); });
+    }
+    step(w + i, x + i, k);
+  }
   if (i < k) {
     W ws[R * NIBBLE_LANES] = {};
     float xs[T * NIBBLE_LANES] = {};

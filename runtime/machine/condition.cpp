@@ -2,6 +2,8 @@
 // ABI/testing/sysfs-class-power; the table of memory modules: SMBIOS 3.7, type 17.
 #include "runtime/machine/condition.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
@@ -130,13 +132,23 @@ std::optional<CpuTicks> read_cpu_ticks(const std::string& sys_root) {
   if (!(text >> name) || name != "cpu") return std::nullopt;
   CpuTicks ticks;
   uint64_t value = 0;
-  constexpr int kStolen = 7;  // after user, nice, system, idle, iowait, irq, softirq
+  // user, nice, system, idle, iowait, irq, softirq, steal
+  constexpr int kIdle = 3, kIowait = 4, kStolen = 7;
   for (int i = 0; i <= kStolen; ++i) {
     if (!(text >> value)) return std::nullopt;
     ticks.all += value;
+    if (i == kIdle || i == kIowait) ticks.idle += value;
   }
   ticks.stolen = value;
   return ticks;
+}
+
+double others_share(const CpuTicks& before, const CpuTicks& after, double own_seconds) {
+  if (after.all <= before.all) return 0;
+  const double all = static_cast<double>(after.all - before.all);
+  const double idle = static_cast<double>(after.idle - before.idle);
+  const double own = own_seconds * static_cast<double>(sysconf(_SC_CLK_TCK));
+  return std::clamp((all - idle - own) / all, 0.0, 1.0);
 }
 
 MachineCondition read_condition(const std::string& sys_root) {

@@ -42,11 +42,17 @@ MachineCondition read_condition(const std::string& sys_root = "");
 // The word in brackets of "always [madvise] never"; "unknown".
 std::string huge_page_mode(const std::string& sys_root = "");
 
-// Time that a hypervisor has given to others, and all time, in ticks, summed over CPUs.
+// Time in ticks (of sysconf(_SC_CLK_TCK) a second), summed over the machine's CPUs.
 struct CpuTicks {
-  uint64_t stolen = 0;
+  uint64_t stolen = 0;  // a hypervisor has given it to others
+  uint64_t idle = 0;
   uint64_t all = 0;
 };
 std::optional<CpuTicks> read_cpu_ticks(const std::string& sys_root = "");
+
+// The share of the machine's CPU time between two readings that went neither to this process, which
+// used `own_seconds` of it, nor to nobody: other programs', the system's and a hypervisor's other
+// guests'. From 0 to 1; 0 where no time has passed.
+double others_share(const CpuTicks& before, const CpuTicks& after, double own_seconds);
 
 }  // namespace nibble

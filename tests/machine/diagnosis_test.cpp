@@ -2,6 +2,7 @@
 #include "runtime/machine/diagnosis.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -215,9 +216,20 @@ TEST_F(DiagnosisTest, StolenTimeIsRead) {
   const auto ticks = read_cpu_ticks(root_.string());
   ASSERT_TRUE(ticks);
   EXPECT_EQ(ticks->stolen, 60u);
+  EXPECT_EQ(ticks->idle, 105u);
   EXPECT_EQ(ticks->all, 200u);
   write("proc/stat", "cpu  10 1 20 100");
   EXPECT_FALSE(read_cpu_ticks(root_.string()));
+}
+
+TEST(Condition, WhatOthersTookIsNeitherOursNorIdle) {
+  const auto second = static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+  const CpuTicks before{.stolen = 7, .idle = 50, .all = 100};
+  const CpuTicks after{.stolen = 9, .idle = 50 + 4 * second, .all = 100 + 10 * second};
+  EXPECT_DOUBLE_EQ(others_share(before, after, 4.0), 0.2);
+  EXPECT_DOUBLE_EQ(others_share(before, after, 0.0), 0.6);
+  EXPECT_DOUBLE_EQ(others_share(before, after, 7.0), 0.0);
+  EXPECT_DOUBLE_EQ(others_share(before, before, 1.0), 0.0);
 }
 
 }  // namespace

@@ -1,9 +1,16 @@
 // nibble tune: the answer is kept, used, shown, and ignored where it is not of this machine.
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/tools/program.h"
 
@@ -16,7 +23,7 @@ class TuneTest : public testing::Test {
  protected:
   void SetUp() override {
     setenv("XDG_CACHE_HOME", folder_.path("cache").c_str(), 1);
-    const Output output = run_nibble("tune --json");
+    const Output output = run_nibble("tune --anyway --json");
     ASSERT_EQ(output.exit_code, 0) << output.err;
     told_ = json::parse(output.out);
   }
@@ -45,10 +52,13 @@ TEST_F(TuneTest, TheAnswerIsKeptShownAndUsed) {
   EXPECT_NE(run_nibble("cpu").out.find("for prompts"), std::string::npos);
 
   // Loads use it unless they are told not to.
-  file["choice"] = {{"isa", ""}, {"threads", 3}, {"prompt_threads", 3}};
+  file["choice"] = {{"isa", ""}, {"threads", 3}, {"prompt_threads", 4}};
   keep(file.dump());
   EXPECT_EQ(threads(story()), 3);
   EXPECT_EQ(threads(story("-t 1")), 1);
+  const json rows = json::parse(run_nibble("bench -p 64 -n 16 -r 1 --json").out)["rows"];
+  EXPECT_EQ(rows[0]["threads"], 4);
+  EXPECT_EQ(rows[1]["threads"], 3);
   const Output off = story("--tune off");
   EXPECT_EQ(off.err.find("tune"), std::string::npos) << off.err;
 
@@ -95,9 +105,33 @@ TEST_F(TuneTest, WhatIsNotOfThisMachineIsIgnoredWithANote) {
   }
 }
 
+// A child for every CPU, so that the trials get half of them at most.
+TEST(Tune, KeepsNothingOnABusyMachine) {
+  const Folder folder;
+  setenv("XDG_CACHE_HOME", folder.path("cache").c_str(), 1);
+  std::vector<pid_t> busy(2 * std::thread::hardware_concurrency());
+  for (pid_t& child : busy) {
+    child = fork();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      for (std::atomic<int> i = 0;; ++i) {
+      }
+    }
+  }
+  const Output output = run_nibble("tune");
+  for (const pid_t child : busy) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  unsetenv("XDG_CACHE_HOME");
+  EXPECT_EQ(output.exit_code, 69) << output.err;
+  EXPECT_NE(output.err.find("--anyway"), std::string::npos) << output.err;
+  EXPECT_FALSE(std::filesystem::exists(folder.path("cache/nibble/tuning.json")));
+}
+
 TEST(Tune, WithoutAPlaceForTheAnswerItSaysSo) {
   setenv("XDG_CACHE_HOME", "/proc/nibble", 1);
-  const Output output = run_nibble("tune");
+  const Output output = run_nibble("tune --anyway");
   unsetenv("XDG_CACHE_HOME");
   EXPECT_EQ(output.exit_code, 73) << output.err;
 }

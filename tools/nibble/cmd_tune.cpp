@@ -1,10 +1,13 @@
 // nibble tune: tries instruction-set levels and thread counts, and keeps what was fastest for
 // loading. Read next: runtime/tuning.h, tuning_file.h.
 #include <cstdio>
+#include <ctime>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "runtime/machine/condition.h"
 #include "runtime/machine/topology.h"
 #include "runtime/tuning.h"
 #include "simd/cpu.h"
@@ -17,9 +20,9 @@ namespace nibble::cli {
 namespace {
 
 constexpr const char* kExamples =
-    R"(It takes some seconds; let nothing else run meanwhile. A model's answers do
-not change with it. run, bench, perplexity and compare use it, unless -t, --isa
-or --tune off say otherwise; nibble cpu shows it.
+    R"(It takes some seconds; what was timed while other programs were busy is not
+kept. A model's answers do not change with it. run, bench, perplexity and compare
+use it, unless -t, --isa or --tune off say otherwise; nibble cpu shows it.
 
 Examples:
   nibble tune
@@ -42,8 +45,18 @@ void print_trials(const Tuning& tuning) {
   std::printf("\nChosen: %s\nKept in %s\n", tuning_text(tuning).c_str(), tuning_path().c_str());
 }
 
-int tune(bool as_json) {
+// A twentieth of the time is a desktop at rest with its browser open.
+constexpr double kBusy = 0.1;
+
+double own_cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+int tune(bool as_json, bool anyway) {
   install_signal_handlers(2);
+  const std::optional<CpuTicks> before = read_cpu_ticks();
   Tuning tuning;
   const Topology topology = detect_topology();
   auto trials =
@@ -52,6 +65,14 @@ int tune(bool as_json) {
   if (signal_exit_code() != 0) {
     fail({ErrorCode::kInterrupted, "stopped; nothing was kept"});
     return signal_exit_code();
+  }
+  const std::optional<CpuTicks> after = read_cpu_ticks();
+  const double others = before && after ? others_share(*before, *after, own_cpu_seconds()) : 0;
+  if (others > kBusy && !anyway) {
+    return fail(
+        {ErrorCode::kUnavailable, "other programs took " + fixed(100 * others, 0) +
+                                      " % of the CPUs' time meanwhile, so nothing was kept; "
+                                      "stop them and try again, or keep it with --anyway"});
   }
   tuning.trials = std::move(*trials);
   tuning.choice = choose_tuning(tuning.trials, topology.default_threads());
@@ -68,11 +89,13 @@ int tune(bool as_json) {
 
 void add_tune(CLI::App& app, int* exit_code) {
   auto as_json = std::make_shared<bool>(false);
+  auto anyway = std::make_shared<bool>(false);
   CLI::App* command =
       app.add_subcommand("tune", "Find and keep the fastest threads and instruction set");
   command->add_flag("--json", *as_json, "Print everything as JSON");
+  command->add_flag("--anyway", *anyway, "Keep the answer even if other programs were busy");
   command->footer(kExamples);
-  command->callback([as_json, exit_code] { *exit_code = tune(*as_json); });
+  command->callback([=] { *exit_code = tune(*as_json, *anyway); });
 }
 
 }  // namespace nibble::cli

@@ -139,7 +139,10 @@ void apply_tuning(EngineOptions* options) {
   if (!note.empty()) print_note(note);
   if (!tuning) return;
   const TuneChoice& choice = tuning->choice;
-  if (options->threads == 0) options->threads = choice.threads;
+  if (options->threads == 0) {
+    options->threads = choice.threads;
+    if (options->prompt_threads == 0) options->prompt_threads = choice.prompt_threads;
+  }
   const char* forced = std::getenv("NIBBLE_ISA");
   if (choice.isa.empty() || !options->isa.empty() || (forced != nullptr && *forced != '\0')) return;
   options->isa = choice.isa;
