@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -92,7 +93,8 @@ struct How {
   size_t read_at_most = 1 << 30;  // of stdout, then the pipe is closed
   int signal = 0;  // sent when `signal_after` was seen on stdout (or at once if empty)
   std::string signal_after = {};
-  int patience_ms = kPatienceMs;  // with its silence
+  int patience_ms = kPatienceMs;      // with its silence
+  std::function<void()> before = {};  // in the child, before the program takes its place
 };
 
 struct Outcome {
@@ -117,6 +119,7 @@ inline Outcome run(const std::vector<std::string>& arguments, How how = {}) {
     for (const int fd : {in[0], in[1], out[0], out[1], err[0], err[1]}) {
       if (fd > 2) close(fd);
     }
+    if (how.before) how.before();
     become_program(arguments, how.environment, how.closed);
   }
   for (const int fd : {in[0], out[1], err[1]}) close(fd);
