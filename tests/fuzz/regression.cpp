@@ -4,6 +4,9 @@
 //                                           random, a fixed number of times from a fixed seed
 //   fuzz_regression TARGET FILE...          these inputs, to see one fail
 //   fuzz_regression --seeds TARGET FOLDER   writes the seeds, for tools/dev fuzz
+//   fuzz_regression --search TARGET SECONDS SEED
+//                                           changes at random for so long: a search where there is
+//                                           no libFuzzer, or with valgrind
 //
 // It ends with 0, or where the input that broke a promise is: on disk, with the command that
 // repeats it.
@@ -11,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -89,24 +93,23 @@ std::string change(std::string bytes, const std::vector<std::string>& others, Ra
   return bytes;
 }
 
-void run_all(const Target& target) {
-  size_t inputs = 0;
+// Everything that is known, then changes of it until `enough(how many)`.
+template <typename Enough>
+void run_all(const Target& target, uint64_t seed, Enough&& enough) {
   std::vector<std::string> pool = target.seeds();
   for (const std::string& path : corpus(target)) pool.push_back(tools_test::read_file(path));
-  for (const std::string& input : pool) {
-    run_one(target, input);
-    ++inputs;
-  }
-  Random random(1);
-  for (int i = 0; i < target.iterations; ++i) {
+  for (const std::string& input : pool) run_one(target, input);
+  Random random(seed);
+  size_t changes = 0;
+  for (; !enough(changes); ++changes) {
     std::string input = pool[random.below(pool.size())];
     std::string changed;
     if (target.mutate != nullptr && random.below(4) != 0) changed = target.mutate(input, random);
     if (changed.empty()) changed = change(std::move(input), pool, random);
     changed.resize(std::min(changed.size(), target.longest));
     run_one(target, std::move(changed));
-    ++inputs;
   }
+  const size_t inputs = pool.size() + changes;
   say(std::string("fuzz: ") + target.name + ": " + std::to_string(inputs) + " inputs\n");
 }
 
@@ -118,30 +121,44 @@ int write_seeds(const Target& target, const std::string& folder) {
   return 0;
 }
 
+// Where an input ends the process, it is kept; what targets print would be megabytes. (Sanitizers'
+// reports are looked at by giving the FILE.)
+void keep_failing_inputs(const Target& target) {
+  report = dup(2);
+  for (const int signal : {SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+    std::signal(signal, on_end);
+  }
+  const int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  dup2(nothing, 1);
+  if (std::strcmp(target.name, "arguments") == 0) dup2(nothing, 2);
+}
+
 int run(const std::vector<std::string>& words) {
   const bool seeds = words.size() == 3 && words[0] == "--seeds";
-  const Target* target = words.empty() ? nullptr : find_target(words[seeds ? 1 : 0]);
+  const bool search = words.size() == 4 && words[0] == "--search";
+  const Target* target = words.empty() ? nullptr : find_target(words[seeds || search ? 1 : 0]);
   if (target == nullptr) {
-    say("fuzz_regression TARGET [FILE...] | --seeds TARGET FOLDER; targets:");
+    say("fuzz_regression TARGET [FILE...] | --seeds TARGET FOLDER | --search TARGET SECONDS SEED;"
+        " targets:");
     for (const Target& known : all_targets()) say(std::string(" ") + known.name);
     say("\n");
     return 64;
   }
   if (seeds) return write_seeds(*target, words[2]);
-  if (words.size() == 1) {
-    report = dup(2);
-    for (const int signal : {SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
-      std::signal(signal, on_end);
-    }
-    // What targets print, help and messages, would be megabytes; sanitizers' reports are looked at
-    // by giving the FILE.
-    const int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    dup2(nothing, 1);
-    if (std::strcmp(target->name, "arguments") == 0) dup2(nothing, 2);
-    run_all(*target);
-    return 0;
+  if (search) {
+    keep_failing_inputs(*target);
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::seconds(std::strtol(words[2].c_str(), nullptr, 10));
+    run_all(*target, std::strtoull(words[3].c_str(), nullptr, 10),
+            [end](size_t) { return std::chrono::steady_clock::now() >= end; });
+  } else if (words.size() == 1) {
+    keep_failing_inputs(*target);
+    const auto enough = static_cast<size_t>(target->iterations);
+    run_all(*target, 1, [enough](size_t changes) { return changes >= enough; });
   }
-  for (size_t i = 1; i < words.size(); ++i) run_one(*target, tools_test::read_file(words[i]));
+  for (size_t i = 1; !search && i < words.size(); ++i) {
+    run_one(*target, tools_test::read_file(words[i]));
+  }
   return 0;
 }
 

@@ -54,6 +54,6 @@ install_packages() {
 # install_for_preset PRESET [PACKAGE...]
 install_for_preset() {
   local packages=("${build_packages[@]}" "${@:2}")
-  case "$1" in clang | asan-ubsan) packages+=("${check_packages[@]}") ;; esac
+  case "$1" in clang | asan-ubsan | fuzz) packages+=("${check_packages[@]}") ;; esac
   install_packages "${packages[@]}"
 }
