@@ -14,6 +14,10 @@ if(TARGET nibble_cli)
   nibble_machine_test(cpu_isa_unknown "nibble: ISA level \"avx1024\" .*choose one of auto, scalar"
                       cpu --isa avx1024)
   add_test(NAME machine/cpu_isa_unknown_status COMMAND sh -c "$<TARGET_FILE:nibble_cli> cpu --isa avx1024; test $? = 64")
+  if(NOT NIBBLE_SANITIZE AND NOT NIBBLE_STATIC)
+    add_test(NAME machine/hardening COMMAND ${CMAKE_CURRENT_LIST_DIR}/check_hardening.sh
+                                            ${CMAKE_READELF} $<TARGET_FILE:nibble_cli>)
+  endif()
   if(NOT NIBBLE_SANITIZE)
     nibble_machine_test(mimalloc_is_the_allocator "heap stats" cpu)
     set_tests_properties(machine/mimalloc_is_the_allocator PROPERTIES
