@@ -12,9 +12,11 @@ constexpr char kMark = '\xFF';  // in no UTF-8 text
 SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
   for (int32_t id = 0; static_cast<size_t>(id) < vocabulary.size(); ++id) {
     const TokenKind kind = vocabulary.kind(id);
-    const size_t length = vocabulary.text(id).size();
+    const std::string_view text = vocabulary.text(id);
     if (kind == TokenKind::kNormal || kind == TokenKind::kByte) continue;
-    if (length == 0 || length > kLongest) continue;
+    if (text.empty() || text.size() > kLongest) continue;
+    // No text could be shielded from a control token that begins with the mark.
+    if (kind != TokenKind::kUserDefined && text.front() == kMark) continue;
     ids_.push_back(id);
     user_defined_ |= kind == TokenKind::kUserDefined;
   }

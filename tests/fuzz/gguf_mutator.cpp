@@ -188,13 +188,14 @@ void change_float(std::string* value, Random& random) {
 
 void change_value(Key* key, Random& random) {
   if (key->type == 6 && random.below(2) == 0) return change_float(&key->value, random);
+  if (key->value.empty()) return;
   if (key->type == 8 || key->type == 9) {
     const size_t lengths_at = key->type == 8 ? 0 : 4;
     if (random.below(4) == 0 && key->value.size() >= lengths_at + 8) {
       std::string length = key->value.substr(lengths_at, 8);
       change_number(&length, random);
       key->value.replace(lengths_at, 8, length);
-    } else if (key->type == 8) {  // another text, its length right
+    } else if (key->type == 8 && key->value.size() >= 8) {  // another text, its length right
       std::string inside = key->value.substr(8);
       change_bytes(&inside, random);
       key->value = text(inside);

@@ -186,6 +186,7 @@ TEST(Tokenizer, ShieldedTextIsPlain) {
   tokens.push_back({"ab", 3});
   tokens.push_back({"bc", 3});
   tokens.push_back({"\u2581<PRE>", 3});
+  tokens.push_back({"\xFFz", 3});  // begins as a shielded text does: never found
   const auto loaded = load_spm(tokens, special_ids);
   const Tokenizer& tokenizer = must(loaded);
   EXPECT_EQ(tokenizer.shield("a<b"), "a<b");
@@ -202,8 +203,9 @@ TEST(Tokenizer, ShieldedTextIsPlain) {
 
   std::mt19937 random(4);
   const std::vector<std::string> parts = {
-      "<", "eos>", "<eos>", "<end_of_", "turn>",  "<end_of_turn>", "a", "b",     "c",  "abc",
-      " ", "\xFF", "<bos>", "<PRE>",    " <PRE>", "\u2581<PRE>",   "é", "<unk>", "\n", "<\xFF"};
+      "<",      "eos>",        "<eos>", "<end_of_", "turn>", "<end_of_turn>", "a",
+      "b",      "c",           "abc",   " ",        "\xFF",  "<bos>",         "<PRE>",
+      " <PRE>", "\u2581<PRE>", "é",     "<unk>",    "\n",    "<\xFF",         "\xFFz"};
   for (int i = 0; i < 5000; ++i) {
     std::string text;
     for (size_t n = random() % 10; n > 0; --n) text += parts[random() % parts.size()];
