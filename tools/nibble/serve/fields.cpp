@@ -3,10 +3,11 @@
 #include <cmath>
 #include <random>
 
+#include "tools/nibble/serve/json_reader.h"
+
 namespace nibble::cli {
 namespace {
 
-constexpr int kDepthMax = 64;
 constexpr size_t kMessagesMax = 4096;
 
 std::string short_value(const Json& value) {
@@ -50,7 +51,11 @@ std::string read_calls(const Json& message, const std::string& where) {
     }
     Json arguments = function->value("arguments", Json::object());
     if (arguments.is_string()) {
-      arguments = Json::parse(arguments.get_ref<const std::string&>(), nullptr, false);
+      try {
+        arguments = read_json(arguments.get_ref<const std::string&>(), "arguments");
+      } catch (const ApiError&) {
+        arguments = nullptr;  // said below
+      }
     }
     if (!arguments.is_object()) {
       refuse(where + " holds a call whose arguments are not a JSON object", where);
@@ -64,21 +69,9 @@ std::string read_calls(const Json& message, const std::string& where) {
 }  // namespace
 
 Json parse_body(std::string_view body) {
-  const auto shallow = [](int depth, Json::parse_event_t, Json&) {
-    if (depth > kDepthMax) {
-      refuse("the body is nested more than " + std::to_string(kDepthMax) + " deep");
-    }
-    return true;
-  };
-  try {
-    Json json = Json::parse(body, shallow);
-    if (!json.is_object()) refuse("the body is not a JSON object");
-    return json;
-  } catch (const Json::parse_error& error) {
-    refuse("the body is not JSON in UTF-8: error at byte " + std::to_string(error.byte));
-  } catch (const Json::exception&) {
-    refuse("the body holds a number that is out of range");
-  }
+  Json json = read_json(body, "the body");
+  if (!json.is_object()) refuse("the body is not a JSON object");
+  return json;
 }
 
 void Fields::wrong(const std::string& name, const std::string& allowed) const {

@@ -13,7 +13,7 @@
 
 namespace nibble::cli {
 
-// The body of a request: one JSON object in UTF-8, nested at most 64 deep. Throws ApiError.
+// The body of a request: one JSON object (json_reader.h). Throws ApiError.
 Json parse_body(std::string_view body);
 
 class Fields {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@ namespace {
 constexpr size_t kNodesMax = 5'000;     // places of the schema that are looked at
 constexpr size_t kTextMax = 400 << 10;  // of the grammar
 constexpr int64_t kLengthMax = 4'000;   // of texts and lists
+constexpr size_t kDepthMax = 256;       // of schemas in one another, by $ref
 constexpr int64_t kIntegerMax = 1'000'000'000'000'000;
 
 // White space is allowed where people put it, and not without end.
@@ -75,6 +77,13 @@ class SchemaWriter {
   // A rule that stands for the schema, or an alternation in parentheses.
   std::string visit(const Json& schema) {
     if (++nodes_ > kNodesMax) wrong("the schema is too large");
+    if (++depth_ > kDepthMax) wrong("the schema's references lead too deep");
+    std::string rule = written(schema);
+    --depth_;
+    return rule;
+  }
+
+  std::string written(const Json& schema) {
     if (schema.is_boolean()) {
       if (!schema.get<bool>()) wrong("a schema of false allows nothing");
       return "value";
@@ -249,14 +258,19 @@ class SchemaWriter {
   }
 
   std::string object(const Json& schema) {
-    const Json properties = schema.value("properties", Json::object());
+    static const Json kNone = Json::object();
+    const auto found = schema.find("properties");
+    const Json& properties = found == schema.end() ? kNone : *found;
     if (!properties.is_object()) wrong("properties must be an object");
+    if (properties.size() > kNodesMax) wrong("the schema is too large");
+    std::set<std::string_view> names;
+    for (const auto& property : properties.items()) names.insert(property.key());
     std::vector<std::string> required;
     if (schema.contains("required")) {
       if (!schema["required"].is_array()) wrong("required must be a list of texts");
       for (const Json& one : schema["required"]) {
         if (!one.is_string()) wrong("required must be a list of texts");
-        if (!properties.contains(one.get<std::string>())) {
+        if (names.count(one.get_ref<const std::string&>()) == 0) {
           wrong("required names '" + one.get<std::string>().substr(0, 40) +
                 "', which is not among the properties");
         }
@@ -309,6 +323,7 @@ class SchemaWriter {
   std::string rules_;
   size_t names_ = 0;
   size_t nodes_ = 0;
+  size_t depth_ = 0;
 };
 
 // References of a schema that becomes the element `index` of a list.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/model_impl.h"
+#include "tools/nibble/serve/json_reader.h"
 #include "tools/nibble/serve/json_schema.h"
 
 namespace nibble::cli {
@@ -152,7 +153,7 @@ std::vector<ChatMessage> flattened(const std::vector<ChatMessage>& messages, con
     std::string text = message.content;
     if (is_result) text = joined({"```tool_output\n", text, "\n```"});
     if (!message.tool_calls.empty()) {
-      for (const Json& call : Json::parse(message.tool_calls)) {
+      for (const Json& call : read_json(message.tool_calls, "tool_calls")) {
         const Json& function = call["function"];
         text += joined({text.empty() ? "" : "\n", "{\"name\": ", dump(function["name"]),
                         ", \"parameters\": ", dump(function["arguments"]), "}"});
