@@ -21,8 +21,8 @@ size_t deciding_logits(const GenerateOptions& options) {
   return top <= kMost ? static_cast<size_t>(top) : 0;
 }
 
-// The same where a constraint chooses among the best. Where it allows none of them, what a screened
-// head tells of the others is near enough: nothing but the constraint speaks for them.
+// The same where a constraint chooses among the best. Where it allows none of them, the sampler
+// asks for the exact logits of those that it allows.
 size_t held_logits(const GenerateOptions& options) {
   const size_t top = deciding_logits(options);
   return top == 0 ? 0 : std::max(top, Sampler::kLeastTried);
@@ -88,9 +88,9 @@ void Answer::end_if_full() {
   if (left() == 0) end(StopReason::kMaxTokens);
 }
 
-int32_t Answer::take(std::span<const float> logits) {
-  const int32_t id =
-      constraint_ != nullptr ? sampler_.sample(logits, *constraint_) : sampler_.sample(logits);
+int32_t Answer::take(std::span<const float> logits, const ExactLogits& exact) {
+  const int32_t id = constraint_ != nullptr ? sampler_.sample(logits, *constraint_, exact)
+                                            : sampler_.sample(logits);
   if (id < 0) return id;
   sampler_.accept(id);
   if (constraint_ != nullptr) constraint_->accept(id);

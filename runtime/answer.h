@@ -54,8 +54,9 @@ class Answer {
   // How many of the largest logits decide what is sampled; 0: all of them.
   size_t top() const { return top_; }
 
-  // Samples the next token, which may end the answer; -1 if the constraint allows none.
-  int32_t take(std::span<const float> logits);
+  // Samples the next token, which may end the answer; -1 if the constraint allows none. `exact`:
+  // where logits beyond the top() largest are approximate, for the constraint.
+  int32_t take(std::span<const float> logits, const ExactLogits& exact = nullptr);
   // Ends it before the next token.
   void end(StopReason reason);
   bool ended() const { return ended_; }

@@ -86,7 +86,7 @@ struct Batch::Impl {
   void add_rows(Sequence& sequence, std::span<const int32_t> rows, size_t wanted);
   void load_prefix(Sequence& sequence);
   void keep_prefix(Sequence& sequence, int64_t before);
-  void take(Place sequence, std::span<const float> logits);
+  void take(Place sequence, std::span<const float> logits, const ExactLogits& exact);
   void close(Place sequence);
   void fail(Place sequence, Error error);
   void release(Place sequence);
@@ -234,7 +234,16 @@ bool Batch::step() {
       owner->tokens.insert(owner->tokens.end(), &impl.ids[at], &impl.ids[at] + segment.m);
       at += segment.m;
       impl.keep_prefix(*owner, segment.position);
-      if (segment.wanted > 0) impl.take(owner, {logits.row(row++), logits.cols});
+      if (segment.wanted == 0) continue;
+      ExactLogits exact;
+      if (approximate) {
+        exact = [&impl, row](std::span<const int32_t> ids, std::span<float> out) {
+          impl.workspace->exact_logits(row, ids, out);
+        };
+      }
+      impl.take(owner, {logits.row(row), logits.cols}, exact);
+      ++row;
+    const bool approximate = !all && impl.model->impl().network.head().has_screen();
     }
   }
   if (!impl.sequences.empty()) return true;
@@ -309,7 +318,7 @@ void Batch::Impl::keep_prefix(Sequence& sequence, int64_t before) {
   }
 }
 
-void Batch::Impl::take(Place sequence, std::span<const float> logits) {
+void Batch::Impl::take(Place sequence, std::span<const float> logits, const ExactLogits& exact) {
   const auto position = static_cast<int64_t>(sequence->tokens.size()) - 1;
   if (auto finite = workspace->check_finite(logits, position); !finite) {
     return fail(sequence, std::move(finite).error());
@@ -324,7 +333,7 @@ void Batch::Impl::take(Place sequence, std::span<const float> logits) {
     ++stats.decode_tokens;
     ++stats.decode_passes;
   }
-  const int32_t id = answer.take(logits);
+  const int32_t id = answer.take(logits, exact);
   if (id < 0) {
     return fail(sequence, {ErrorCode::kUsage,
                            "no token of this model goes on in the grammar; allow more in it"});

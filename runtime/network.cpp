@@ -81,6 +81,12 @@ void Network::logits(Ops& ops, Rows x, Rows out, size_t top) const {
   ops.softcap(out, h_.final_softcap);
 }
 
+void Network::exact_logits(Ops& ops, const float* x, std::span<const int32_t> ids,
+                           std::span<float> out) const {
+  ops.exact_head(head_, x, ids, out);
+  ops.softcap({out.data(), 1, out.size(), out.size()}, h_.final_softcap);
+}
+
 void Network::each_matrix(const std::function<void(const PackedMatrix&)>& visit) const {
   for (const Layer& l : layers_) {
     for (const PackedMatrix* w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) visit(*w);

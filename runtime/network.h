@@ -70,6 +70,9 @@ class Network {
   // logits[r] = head(norm(x[r])) for the rows given; x is changed. top > 0: it is enough that
   // the `top` largest of each row are exact (ops/head.h).
   void logits(Ops& ops, Rows x, Rows out, size_t top) const;
+  // Those of some ids, exactly; x: one state that logits() has normed.
+  void exact_logits(Ops& ops, const float* x, std::span<const int32_t> ids,
+                    std::span<float> out) const;
 
   // Calls visit for each weight matrix but embedding and head.
   void each_matrix(const std::function<void(const PackedMatrix&)>& visit) const;

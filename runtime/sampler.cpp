@@ -247,7 +247,8 @@ int32_t Sampler::sample(std::span<const float> logits) {
   return candidates_.empty() ? 0 : draw_unsorted();
 }
 
-int32_t Sampler::sample(std::span<const float> logits, TokenFilter& filter) {
+int32_t Sampler::sample(std::span<const float> logits, TokenFilter& filter,
+                        const ExactLogits& exact) {
   constexpr size_t kTriedOfAll = 512;
   const size_t count = selected();
   const size_t tried = count == 0 ? kTriedOfAll : std::max(count, kLeastTried);
@@ -256,11 +257,17 @@ int32_t Sampler::sample(std::span<const float> logits, TokenFilter& filter) {
   std::erase_if(candidates_, [&](const Candidate& one) { return !filter.allows(one.id); });
   if (candidates_.empty()) {
     filter.all_allowed(&allowed_);
+    allowed_logits_.resize(allowed_.size());
+    for (size_t i = 0; i < allowed_.size(); ++i) {
+      allowed_logits_[i] = logits[static_cast<size_t>(allowed_[i])];
+    }
+    if (exact) exact(allowed_, allowed_logits_);
     auto penalised = penalised_.begin();
-    for (const int32_t id : allowed_) {
+    for (size_t i = 0; i < allowed_.size(); ++i) {
+      const int32_t id = allowed_[i];
       while (penalised != penalised_.end() && penalised->id < id) ++penalised;
       const bool is_penalised = penalised != penalised_.end() && penalised->id == id;
-      const float logit = logits[static_cast<size_t>(id)];
+      const float logit = allowed_logits_[i];
       candidates_.push_back({is_penalised ? penalise(logit, penalised->count) : logit, id});
     }
     std::sort(candidates_.begin(), candidates_.end(), better);

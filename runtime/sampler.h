@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -46,6 +47,9 @@ class TokenFilter {
   ~TokenFilter() = default;
 };
 
+// Where the logits beyond the best are approximate (ops/head.h): those of some ids, exactly.
+using ExactLogits = std::function<void(std::span<const int32_t> ids, std::span<float> logits)>;
+
 class Sampler {
  public:
   // `options` must be valid; all memory is allocated here.
@@ -59,8 +63,10 @@ class Sampler {
   int32_t sample(std::span<const float> logits);
 
   // The same among the tokens that `filter` allows; -1 if there are none. The likeliest are asked
-  // for first, some hundreds where top-k asks for fewer, and all only if none of those is allowed.
-  int32_t sample(std::span<const float> logits, TokenFilter& filter);
+  // for first, some hundreds where top-k asks for fewer, and all only if none of those is allowed;
+  // `exact` then gives their logits, where it is not null.
+  int32_t sample(std::span<const float> logits, TokenFilter& filter,
+                 const ExactLogits& exact = nullptr);
   // How many are asked for at least.
   static constexpr size_t kLeastTried = 64;
 
@@ -90,6 +96,7 @@ class Sampler {
   std::vector<Penalised> penalised_;                // the tokens of the ring, by id
   std::vector<Candidate> candidates_;               // scratch
   std::vector<int32_t> allowed_;                    // scratch
+  std::vector<float> allowed_logits_;               // scratch
   std::vector<double> weights_;                     // scratch: of the candidates, the largest is 1
   std::vector<double> buckets_;                     // scratch of nucleus_end
   std::vector<std::pair<Candidate, size_t>> edge_;  // scratch of nucleus_end, with the index

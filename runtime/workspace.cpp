@@ -76,6 +76,11 @@ Rows Workspace::hidden(std::span<const int32_t> ids, std::span<const Segment> se
   return activations_.x;
 }
 
+void Workspace::exact_logits(size_t row, std::span<const int32_t> ids, std::span<float> out) {
+  const Turn turn(model_, 1);
+  model_.network.exact_logits(ops_, activations_.x.row(row), ids, out);  // normed by evaluate()
+}
+
 void Workspace::forward(Pass& pass) {
   model_.network.forward(pass);
   if (broken_at_ == Pass::kNowhere) broken_at_ = pass.broken_at;

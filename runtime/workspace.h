@@ -28,6 +28,10 @@ class Workspace {
   // The same, but gives the final hidden states, normed: [wanted][embedding], until the next call.
   Rows hidden(std::span<const int32_t> ids, std::span<const Segment> segments);
 
+  // Where evaluate() gave approximate logits: those of some ids, exactly, of wanted token `row` of
+  // the last call.
+  void exact_logits(size_t row, std::span<const int32_t> ids, std::span<float> out);
+
   // Error 65 if a row of logits or states is not finite: it names the layer where this began, now
   // or in an earlier step. 74 if the file could not be read. `position` is that of the row's token.
   Result<void> check_finite(std::span<const float> values, int64_t position) const;

@@ -122,6 +122,18 @@ void Ops::screened_head(const OutputHead& head, Rows x, size_t top, Rows out) {
   }
 }
 
+void Ops::exact_head(const OutputHead& head, const float* x, std::span<const int32_t> ids,
+                     std::span<float> out) {
+  const PackedMatrix& exact = head.exact;
+  team_.run([&](int worker) {
+    const Range mine = team_.range(ids.size(), 1, worker);
+    for (size_t i = mine.begin; i < mine.end; ++i) {
+      const MatmulArgs args{exact.at(static_cast<size_t>(ids[i])), x, &out[i], 1, 1, exact.k, 1};
+      exact.kernel->fn.matmul(&args);
+    }
+  });
+}
+
 size_t Ops::refine_head(const OutputHead& head, const float* x, size_t top,
                         std::span<float> logits) {
   const PackedMatrix& exact = head.exact;

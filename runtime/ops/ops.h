@@ -152,6 +152,9 @@ class Ops {
   // out[t] = the head's logits of row x[t], those of the `top` largest exact (head.h), the rest
   // approximate and below them.
   void screened_head(const OutputHead& head, Rows x, size_t top, Rows out);
+  // out[i] = the exact logit of row ids[i], as matmul() gives it; x: one hidden state.
+  void exact_head(const OutputHead& head, const float* x, std::span<const int32_t> ids,
+                  std::span<float> out);
   // Rows that the last screened_head() computed exactly.
   size_t exact_head_rows() const { return exact_head_rows_; }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <random>
 
+#include "nibble/batch.h"
 #include "nibble/nibble.h"
 #include "runtime/engine_impl.h"
 #include "runtime/model_impl.h"
@@ -90,6 +91,84 @@ TEST(HeadTest, ARowThatIsNotFiniteIsNamed) {
   ASSERT_FALSE(built);
   EXPECT_EQ(built.error().code, ErrorCode::kData);
   EXPECT_NE(built.error().message.find("row 42"), std::string::npos);
+}
+
+// Rows that are asked for one by one are those of the whole product.
+TEST(HeadTest, RowsByThemselvesAreExact) {
+  auto engine = Engine::create({.threads = 2, .isa = ""});
+  ASSERT_TRUE(engine);
+  auto model = Model::load(*engine, kModel);
+  ASSERT_TRUE(model);
+  const OutputHead& head = (*model)->impl().network.head();
+  auto scratch = OpsScratch::create({1, head.exact.k, 1, 32, 128});
+  ASSERT_TRUE(scratch);
+  Ops ops(*(*engine)->impl().team, (*engine)->impl().kernels, *scratch);
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(head.exact.k);
+  for (float& value : x) value = normal(random);
+  std::vector<float> full(head.exact.n);
+  ops.matmul({x.data(), 1, x.size(), x.size()},
+             {{&head.exact, Rows{full.data(), 1, full.size(), full.size()}}});
+  const std::vector<int32_t> ids = {0, 1, 7, 500, static_cast<int32_t>(full.size()) - 1};
+  std::vector<float> some(ids.size());
+  ops.exact_head(head, x.data(), ids, some);
+  for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(some[i], full[static_cast<size_t>(ids[i])]);
+}
+
+// Answers held to what the model would hardly say: often none of the likeliest tokens is allowed.
+TEST(HeadTest, AHeldAnswerIsTheSameWithAndWithoutScreen) {
+  auto engine = Engine::create({.threads = 2, .isa = ""});
+  ASSERT_TRUE(engine);
+  const auto load = [&](bool screened) {
+    auto model = Model::load(*engine, kModel);
+    EXPECT_TRUE(model);
+    Model::Impl& impl = (*model)->impl();
+    if (screened) {
+      EXPECT_TRUE(impl.network.head().build_screen((*engine)->impl().kernels,
+                                                   *(*engine)->impl().team, impl.file, 0));
+    }
+    auto batch = Batch::create(*model, {.context = 256, .sequences = 4});
+    EXPECT_TRUE(batch);
+    return std::move(*batch);
+  };
+  const auto answers = [&](Batch& batch, const std::string& gbnf, uint64_t first_seed,
+                           float temperature, float penalty) {
+    auto grammar = parse_grammar(gbnf);
+    EXPECT_TRUE(grammar);
+    std::vector<std::vector<int32_t>> tokens(4);
+    const std::vector<int32_t> prompt = {2, 400, 401, 402, 403};
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      GenerateOptions options;
+      options.sampling.seed = first_seed + i;
+      options.sampling.temperature = temperature;
+      options.sampling.repeat_penalty = penalty;
+      options.max_tokens = 12;
+      const auto added = batch.add(
+          prompt, options, nullptr,
+          [&tokens, i](Result<Completion> done) {
+            EXPECT_TRUE(done) << done.error().message;
+            if (done) tokens[i] = done->tokens;
+          },
+          *grammar);
+      EXPECT_TRUE(added);
+    }
+    while (batch.step()) {
+    }
+    return tokens;
+  };
+  const auto screened = load(true);
+  const auto exact = load(false);
+  for (const char* gbnf : {"root ::= [0-9A-Z;:%#=<>]{6,40}", "root ::= [^a-zA-Z .,!\\x22]{4,40}"}) {
+    for (const float penalty : {1.0f, 1.3f}) {
+      for (uint64_t seed = 1; seed < 60; seed += 4) {
+        const float temperature = seed == 1 ? 0.0f : 1.5f;
+        EXPECT_EQ(answers(*screened, gbnf, seed, temperature, penalty),
+                  answers(*exact, gbnf, seed, temperature, penalty))
+            << gbnf << " seed " << seed;
+      }
+    }
+  }
 }
 
 // The story model's own head on its own text: greedy and sampled answers must be the same.
