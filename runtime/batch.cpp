@@ -77,8 +77,8 @@ struct Sequence {
 }  // namespace
 
 struct Batch::Impl {
-  Impl(std::shared_ptr<Model> m, std::unique_ptr<Workspace> scratch, uint64_t prefix_bytes)
-      : model(std::move(m)), workspace(std::move(scratch)), prefixes(prefix_bytes) {}
+  Impl(std::shared_ptr<Model> m, std::unique_ptr<Workspace> scratch)
+      : model(std::move(m)), workspace(std::move(scratch)) {}
 
   using Place = std::list<Sequence>::iterator;
 
@@ -93,7 +93,7 @@ struct Batch::Impl {
 
   std::shared_ptr<Model> model;
   std::unique_ptr<Workspace> workspace;
-  PrefixCache prefixes;
+  PrefixCache prefixes{0};
   std::unique_ptr<TokenOrder> order;  // made for the first grammar
   int64_t context = 0;
   size_t batch = 0;
@@ -127,8 +127,7 @@ Result<std::unique_ptr<Batch>> Batch::create(std::shared_ptr<Model> model,
   sizes.ops.batch += count;  // a row for each, beside a batch of a prompt
   NIBBLE_TRY(auto workspace, Workspace::create(model->impl(), sizes.ops, count));
   std::unique_ptr<Batch> result(new Batch);
-  result->impl_ =
-      std::make_unique<Impl>(std::move(model), std::move(workspace), options.prefix_bytes);
+  result->impl_ = std::make_unique<Impl>(std::move(model), std::move(workspace));
   Impl& impl = *result->impl_;
   impl.context = sizes.context;
   impl.batch = static_cast<size_t>(sizes.batch);
@@ -139,6 +138,16 @@ Result<std::unique_ptr<Batch>> Batch::create(std::shared_ptr<Model> model,
     impl.caches.push_back(std::move(cache));
   }
   for (KvCache& cache : impl.caches) impl.unused.push_back(&cache);
+  std::unique_ptr<PrefixStore> store;
+  if (!options.prefix_folder.empty()) {
+    // Rotations of long contexts may be others.
+    const int64_t variant = impl.model->impl().network.has_long_rope() ? impl.context : 0;
+    const uint64_t identity =
+        prefix_identity(impl.model->impl().file, impl.caches.front(), variant);
+    NIBBLE_TRY(store, PrefixStore::open(options.prefix_folder, options.prefix_folder_bytes,
+                                        identity, options.note));
+  }
+  impl.prefixes = PrefixCache(options.prefix_bytes, std::move(store));
   return result;
 }
 
@@ -226,6 +235,7 @@ bool Batch::step() {
     }
     const Rows logits = impl.workspace->logit_rows(wanted);
     impl.workspace->evaluate(impl.ids, impl.segments, logits, all ? 0 : top);
+    const bool approximate = !all && impl.model->impl().network.head().has_screen();
     size_t at = 0;
     size_t row = 0;
     for (size_t i = 0; i < impl.segments.size(); ++i) {
@@ -243,7 +253,6 @@ bool Batch::step() {
       }
       impl.take(owner, {logits.row(row), logits.cols}, exact);
       ++row;
-    const bool approximate = !all && impl.model->impl().network.head().has_screen();
     }
   }
   if (!impl.sequences.empty()) return true;
@@ -297,7 +306,8 @@ void Batch::Impl::load_prefix(Sequence& sequence) {
     const size_t read = sequence.tokens.size();
     if (read > 0 && sequence.prefix == nullptr) return;
     const auto tokens = std::span(sequence.prompt).subspan(read, kBlock);
-    PrefixCache::Handle known = prefixes.find(sequence.prefix, tokens);
+    PrefixCache::Handle known =
+        prefixes.find(sequence.prefix, tokens, sequence.cache->state_bytes());
     if (known == nullptr) return;
     sequence.cache->load_block(read / kBlock, known->state.as());
     sequence.prefix = std::move(known);

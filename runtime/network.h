@@ -83,6 +83,8 @@ class Network {
   // Multiply-accumulates of a prompt token in int8 kernels, without attention and head.
   uint64_t int8_products() const;
 
+  // Whether positions are rotated in another way in long contexts.
+  bool has_long_rope() const { return h_.long_rope_context > 0; }
   const OutputHead& head() const { return head_; }
   OutputHead& head() { return head_; }
 

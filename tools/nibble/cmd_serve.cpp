@@ -29,6 +29,10 @@ struct ServeChoice {
   std::optional<int64_t> prefix_mib;
   std::optional<int64_t> keep_alive;
   ApiOptions api;
+  bool store = false;
+  std::string log_format;
+  std::string prefix_folder;
+  uint64_t prefix_folder_bytes = uint64_t{1} << 30;
 };
 
 // "models/gemma-3-1b-it-q4_0.gguf" -> "gemma-3-1b-it-q4_0"
@@ -48,6 +52,11 @@ ServiceOptions service_options(const ServeChoice& choice) {
   if (choice.prefix_mib)
     options.batch.prefix_bytes = static_cast<uint64_t>(*choice.prefix_mib) << 20;
   options.load = choice.machine.load_options();
+  options.batch.prefix_folder = choice.prefix_folder;
+  options.batch.prefix_folder_bytes = choice.prefix_folder_bytes;
+  options.batch.note = [](const std::string& text) {
+    std::fprintf(stderr, "nibble: note: %s\n", text.c_str());
+  };
   options.queue = static_cast<size_t>(choice.queue.value_or(64));
   options.keep_alive = std::chrono::seconds(choice.keep_alive.value_or(0));
   return options;
@@ -98,6 +107,32 @@ int serve(const ServeChoice& choice) {
       [&](std::shared_ptr<Exchange> exchange) { api->handle(std::move(exchange)); },
       [](int status, const std::string& message) {
         return error_response({status, message}, {});
+// Whoever can ask could fill the disk.
+ApiOptions api_options(const ServeChoice& choice) {
+  ApiOptions options = choice.api;
+  if (!choice.store) {
+    options.no_pull = "this server does not download; start it with --store if it shall";
+  } else if (!is_loopback(choice.host) && options.api_key.empty()) {
+    options.no_pull = "this server downloads for other machines only with an --api-key";
+  } else {
+    options.pull = hub::pull_options_from_environment();
+    options.load = choice.machine.load_options();
+  }
+  return options;
+}
+
+// "DIR:2G" -> DIR and its size. What stands behind the last colon and is no size belongs to the
+// name.
+void set_prefix_folder(const std::string& text, ServeChoice* choice) {
+  choice->prefix_folder = text;
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return;
+  const auto bytes = parse_bytes("--prefix-dir", text.substr(colon + 1));
+  if (!bytes) return;
+  choice->prefix_folder = text.substr(0, colon);
+  choice->prefix_folder_bytes = *bytes;
+}
+
       }};
   auto server =
       HttpServer::listen(choice.host, static_cast<int>(choice.port.value_or(8080)), {}, handlers);
@@ -153,6 +188,10 @@ void add_serve(CLI::App& app, int* exit_code) {
       app.add_subcommand("serve", "Answer programs over HTTP: the OpenAI and Ollama APIs");
   command->add_option("MODEL", choice->models, "GGUF files or names; without one the story model");
   add_server_options(command, choice.get());
+  app->add_option_function<std::string>(
+         "--prefix-dir", [choice](const std::string& text) { set_prefix_folder(text, choice); },
+         "Keep those that are used again there, for the next start (default size: 1G)")
+      ->type_name("DIR[:SIZE]");
   choice->machine.add_context_option(command);
   choice->machine.add_threads_option(command);
   choice->machine.add_options(command);

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "nibble/nibble.h"
@@ -27,6 +28,12 @@ struct BatchOptions {
   KvFormat kv = KvFormat::kF16;
   // For keys and values of prompts and answers that another may begin with; 0: nothing is kept.
   uint64_t prefix_bytes = uint64_t{256} << 20;
+  // A folder that keeps those of them that were used a second time, for later runs with the same
+  // model; empty: none. Made where it is missing; `note` hears, on any thread, of what is wrong in
+  // it.
+  std::string prefix_folder = {};
+  uint64_t prefix_folder_bytes = uint64_t{1} << 30;
+  std::function<void(const std::string&)> note = {};
 };
 
 // What came since the last one.
@@ -51,7 +58,7 @@ class Batch {
  public:
   using Id = uint64_t;
 
-  // Errors as of Session::create.
+  // Errors as of Session::create; 73 or 77 where prefix_folder cannot be used.
   static Result<std::unique_ptr<Batch>> create(std::shared_ptr<Model> model,
                                                const BatchOptions& options);
   ~Batch();
