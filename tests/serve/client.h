@@ -161,13 +161,13 @@ class Server {
     }
     ::close(err[1]);
     err_ = err[0];
-    constexpr const char* kReady = "serving http://127.0.0.1:";
+    constexpr const char* kReady = "serving http://";
     while (said_.find(kReady) == std::string::npos ||
            said_.find('\n', said_.find(kReady)) == std::string::npos) {
       if (!read_some(kPatienceMs)) break;
     }
     const size_t at = said_.find(kReady);
-    if (at != std::string::npos) port_ = std::atoi(said_.c_str() + at + strlen(kReady));
+    if (at != std::string::npos) port_ = std::atoi(said_.c_str() + said_.find(':', at + 13) + 1);
   }
   ~Server() {
     if (child_ > 0) {

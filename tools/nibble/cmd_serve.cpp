@@ -14,6 +14,7 @@
 #include "tools/nibble/loading.h"
 #include "tools/nibble/numbers.h"
 #include "tools/nibble/serve/api.h"
+#include "tools/nibble/serve/request_log.h"
 #include "tools/nibble/signals.h"
 
 namespace nibble::cli {
@@ -133,7 +134,19 @@ void set_prefix_folder(const std::string& text, ServeChoice* choice) {
   choice->prefix_folder_bytes = *bytes;
 }
 
-      }};
+int serve(const ServeChoice& choice) {
+  install_signal_handlers(2);
+  // The address first: a port in use is told before a model is read.
+  std::unique_ptr<Api> api;
+  const HttpHandlers handlers = {
+      [&](const HttpRequest& request) { return api->judge(request); },
+      [&](std::shared_ptr<Exchange> exchange) { api->handle(std::move(exchange)); },
+      [](int status, const std::string& message) {
+        return error_response({status, message}, {});
+      },
+      request_log(choice.log_format.empty()     ? LogFormat::kNone
+                  : choice.log_format == "json" ? LogFormat::kJson
+                                                : LogFormat::kText)};
   auto server =
       HttpServer::listen(choice.host, static_cast<int>(choice.port.value_or(8080)), {}, handlers);
   if (!server) return fail(server.error());
@@ -181,6 +194,12 @@ void add_server_options(CLI::App* app, ServeChoice* choice) {
 }
 
 }  // namespace
+  app->add_option("--log-format", choice->log_format,
+                  "A line on stderr for each request: text or json (default: none)")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->option_text("text|json");
+  app->add_flag("--store", choice->store,
+                "Serve what nibble list shows too, by name; clients may download more");
 
 void add_serve(CLI::App& app, int* exit_code) {
   auto choice = std::make_shared<ServeChoice>();

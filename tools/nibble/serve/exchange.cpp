@@ -9,6 +9,7 @@ std::string Exchange::head(int status, std::string_view content_type,
   std::string out = "HTTP/1.1 " + std::to_string(status) + " ";
   out.append(http_reason(status)).append("\r\nContent-Type: ").append(content_type);
   out += "\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n";
+  if (!request_.id.empty()) out.append("X-Request-Id: ").append(request_.id).append("\r\n");
   for (const auto& [name, value] : more) out.append(name).append(": ").append(value).append("\r\n");
   out +=
       keep_alive_ && request_.keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n";

@@ -13,7 +13,25 @@ struct Progress {
   std::shared_ptr<Exchange> exchange;
   std::shared_ptr<AnswerForm> form;
   size_t left = 0;
+  bool started = false;
   bool failed = false;
+
+  // For the log.
+  void note_start() {
+    if (!std::exchange(started, true)) exchange->record().queue_s = exchange->age_s();
+  }
+  void note(const Completion& done) {
+    AnswerRecord& record = exchange->record();
+    const Stats& stats = done.stats;
+    record.prompt_tokens += stats.prompt_tokens + stats.cached_tokens;
+    record.cached_tokens += stats.cached_tokens;
+    record.answer_tokens += static_cast<int64_t>(done.tokens.size());
+    record.decode_tokens += stats.decode_tokens;
+    record.decode_s = std::max(record.decode_s, stats.decode_s);
+    if (record.first_token_s == 0 && stats.first_token_s > 0) {
+      record.first_token_s = record.queue_s + stats.first_token_s;
+    }
+  }
 };
 
 }  // namespace
@@ -24,6 +42,7 @@ void start_generation(std::shared_ptr<Exchange> exchange, GenerationRequest requ
   progress->exchange = std::move(exchange);
   progress->form = std::move(form);
   progress->left = request.prompts.size() * request.copies;
+  progress->exchange->record().model = request.service->name();
   std::vector<Job> jobs;
   for (const std::vector<int32_t>& prompt : request.prompts) {
     for (size_t copy = 0; copy < request.copies; ++copy) {
@@ -35,6 +54,7 @@ void start_generation(std::shared_ptr<Exchange> exchange, GenerationRequest requ
       job.grammar = request.grammar;
       job.options.sampling.seed += copy;
       job.gone = [progress] { return progress->exchange->gone() || progress->failed; };
+      job.on_start = [progress] { progress->note_start(); };
       if (progress->form->streams()) {
         job.on_delta = [progress, number](const Delta& delta) {
           if (!progress->failed) progress->form->delta(number, delta);
@@ -47,6 +67,7 @@ void start_generation(std::shared_ptr<Exchange> exchange, GenerationRequest requ
           progress->failed = true;
           return progress->form->failed(to_api_error(done.error()));
         }
+        progress->note(*done);
         progress->form->done(number, std::move(*done));
         if (--progress->left == 0) progress->form->all_done();
       };

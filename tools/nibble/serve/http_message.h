@@ -19,6 +19,7 @@ struct HttpRequest {
   HttpHeaders headers;
   std::string body;
   std::string peer;  // address without port
+  std::string id;    // of this request, for logs: the client's X-Request-Id, or one of ours
   bool keep_alive = true;
 
   // The header's value, or null. Names are given in lower case.

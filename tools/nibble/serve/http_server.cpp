@@ -10,8 +10,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <random>
 #include <utility>
 
 namespace nibble::cli {
@@ -91,6 +94,10 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(const std::string& host, 
 }
 
 Result<void> HttpServer::open(const std::string& host, int port) {
+  std::random_device random;
+  char prefix[16];
+  std::snprintf(prefix, sizeof(prefix), "%08x-", static_cast<unsigned>(random()));
+  id_prefix_ = prefix;
   host_ = host;
   sockaddr_storage address = {};
   socklen_t address_size = 0;
@@ -307,7 +314,8 @@ void HttpServer::judge_head(Connection& c) {
     // Without a body behind it the connection is as good as before.
     if (c.parser.state() != HttpParser::State::kComplete) return refuse(c, *refused);
     c.phase = Phase::kAnswering;
-    c.exchange = std::make_shared<Exchange>(std::move(request), limits_.pending_bytes, [] {});
+    c.exchange = std::make_shared<Exchange>(
+        take_request(c), limits_.pending_bytes, [] {}, handlers_.log);
     c.exchange->send(*refused);
     return collect(c);
   }
@@ -324,18 +332,34 @@ void HttpServer::judge_head(Connection& c) {
 
 void HttpServer::dispatch(Connection& c) {
   c.phase = Phase::kAnswering;
-  c.exchange = std::make_shared<Exchange>(std::move(c.parser.request()), limits_.pending_bytes,
-                                          [wakeup = wakeup_, id = c.id] { wakeup->wake(id); });
+  c.exchange = std::make_shared<Exchange>(
+      take_request(c), limits_.pending_bytes, [wakeup = wakeup_, id = c.id] { wakeup->wake(id); },
+      handlers_.log);
   if (c.close_after) c.exchange->set_close();
   watch(c);
   handlers_.handle(c.exchange);
 }
 
+// Out of the parser, with an id: the client's (or its proxy's), if that is one.
+HttpRequest HttpServer::take_request(Connection& c) {
+  HttpRequest request = std::move(c.parser.request());
+  const std::string* given = request.header("x-request-id");
+  const bool good =
+      given != nullptr && !given->empty() && given->size() <= 64 &&
+      std::all_of(given->begin(), given->end(), [](unsigned char character) {
+        return std::isalnum(character) || character == '-' || character == '_' || character == '.';
+      });
+  request.id = good ? *given : id_prefix_ + std::to_string(++requests_);
+  return request;
+}
+
 // Answers what cannot be read to its end, and closes: what follows is not a request.
 void HttpServer::refuse(Connection& c, const HttpResponse& response) {
-  HttpRequest nothing = std::move(c.parser.request());
+  HttpRequest nothing = take_request(c);
+  nothing.peer = c.peer;
   nothing.keep_alive = false;
-  Exchange answer(std::move(nothing), limits_.pending_bytes, [] {});
+  Exchange answer(
+      std::move(nothing), limits_.pending_bytes, [] {}, handlers_.log);
   answer.send(response);
   bool finished;
   c.out += answer.take_pending(&finished);

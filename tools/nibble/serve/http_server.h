@@ -44,6 +44,8 @@ struct HttpHandlers {
   std::function<void(std::shared_ptr<Exchange>)> handle;
   // The body of an answer by the server itself: a refused request, 503 when there is no room.
   std::function<HttpResponse(int status, const std::string& message)> error;
+  // Hears of every request when its answer has ended, on any thread; may be null.
+  std::function<void(const Exchange&)> log = nullptr;
 };
 
 class HttpServer {
@@ -104,6 +106,7 @@ class HttpServer {
   void judge_head(Connection& c);
   void dispatch(Connection& c);
   void refuse(Connection& c, const HttpResponse& response);
+  HttpRequest take_request(Connection& c);
   void collect(Connection& c);
   void flush(Connection& c);
   void answered(Connection& c);
@@ -125,6 +128,8 @@ class HttpServer {
   std::map<std::string, size_t> peers_;
   std::vector<uint64_t> pipelined_;  // connections with more to parse
   uint64_t next_id_ = 2;
+  uint64_t requests_ = 0;
+  std::string id_prefix_;  // of requests, of this server alone
   std::atomic<bool> stopping_{false};
   std::atomic<size_t> open_{0};
   bool draining_ = false;

@@ -190,6 +190,7 @@ void ModelService::evaluate() {
   }
   batch_->step();
   ++counts_.steps;
+  if (job.on_start) job.on_start();
   std::erase_if(running_, [](const Running& one) { return one.done; });
   memory_bytes_ = model_->weight_bytes() + batch_->memory_bytes();
 }

@@ -50,7 +50,8 @@ struct Job {
   GenerateOptions options;
   std::shared_ptr<const Grammar> grammar;  // null: anything
   std::function<bool()> gone;              // nobody waits for the answer
-  DeltaCallback on_delta;                  // these two on the service's thread
+  std::function<void()> on_start;          // these three on the service's thread
+  DeltaCallback on_delta;
   DoneCallback on_done;
 };
 
