@@ -145,6 +145,32 @@ test("responses", async () => {
     pieces.map(({ delta }) => delta).join(""));
 });
 
+test("responses call functions", async () => {
+  const parameters = {
+    type: "object", properties: { animal: { type: "string", enum: ["cat", "dog"] } },
+    required: ["animal"], additionalProperties: false,
+  };
+  const tools = [{ type: "function", name: "feed", description: "Feeds", parameters, strict: true }];
+  const input = [{ role: "user", content: "Once upon a time" }];
+  const asked = { model, input, tools, tool_choice: "required", parallel_tool_calls: false };
+  const response = await client.responses.create(asked);
+  conforms("ResponseWhole", response);
+  const [call] = response.output;
+  assert.equal(call.type, "function_call");
+  assert.ok(["cat", "dog"].includes(JSON.parse(call.arguments).animal));
+  const stream = client.responses.stream(asked);
+  for await (const event of stream) {
+    const plain = JSON.parse(JSON.stringify(event));
+    if (plain.response) plain.response.output_text ??= "";
+    conformsByType(plain);
+  }
+  assert.equal((await stream.finalResponse()).output[0].type, "function_call");
+  const result = { type: "function_call_output", call_id: call.call_id, output: "It ate." };
+  const next = await client.responses.create(
+    { model, tools, max_output_tokens: 8, input: [...input, call, result] });
+  assert.ok(next.usage.input_tokens > response.usage.input_tokens);
+});
+
 test("embeddings", async () => {
   // The client asks for base64 by itself.
   const input = ["The cat sat.", "The dog ran."];

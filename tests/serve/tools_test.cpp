@@ -277,6 +277,98 @@ TEST_P(ToolsTest, ResultsGoBackToTheModel) {
   EXPECT_EQ(answer["message"]["content"], "");
 }
 
+// The same tools in the form of /v1/responses.
+Json responses_ask(const Json& more) {
+  Json tools = Json::array();
+  for (const Json& tool : kTools) {
+    Json flat = tool["function"];
+    flat["type"] = "function";
+    tools.push_back(flat);
+  }
+  Json body = {{"input", "Once upon a time"}, {"tools", tools}, {"seed", 5}};
+  body.update(more);
+  return body;
+}
+
+TEST_P(ToolsTest, ResponsesCallsAreItems) {
+  const Json choice = {{"type", "function"}, {"name", "feed"}};
+  Json body =
+      responses_ask({{"tool_choice", choice}, {"parallel_tool_calls", false}, {"temperature", 0}});
+  const Reply reply = server_->post("/v1/responses", body);
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const Json whole = reply.json();
+  EXPECT_EQ(whole["tool_choice"], choice);
+  EXPECT_EQ(whole["tools"][0]["name"], body["tools"][0]["name"]);
+  ASSERT_EQ(whole["output"].size(), 1u) << whole;
+  const Json item = whole["output"][0];
+  EXPECT_EQ(item["type"], "function_call");
+  EXPECT_EQ(item["status"], "completed");
+  EXPECT_EQ(check({{"function", {{"name", item["name"]}, {"arguments", item["arguments"]}}},
+                   {"type", "function"},
+                   {"id", item["call_id"]}}),
+            "feed");
+
+  body["stream"] = true;
+  std::string arguments;
+  std::vector<std::string> kinds;
+  Json last;
+  const std::string stream = server_->post("/v1/responses", body).body;
+  for (size_t at = stream.find("data: "); at != std::string::npos;
+       at = stream.find("data: ", at + 1)) {
+    last = Json::parse(stream.substr(at + 6, stream.find('\n', at) - at - 6));
+    const std::string type = last["type"];
+    if (kinds.empty() || kinds.back() != type) kinds.push_back(type);
+    if (type == "response.function_call_arguments.delta") {
+      arguments += last["delta"].get<std::string>();
+    }
+  }
+  EXPECT_EQ(kinds,
+            (std::vector<std::string>{
+                "response.created", "response.in_progress", "response.output_item.added",
+                "response.function_call_arguments.delta", "response.function_call_arguments.done",
+                "response.output_item.done", "response.completed"}));
+  EXPECT_EQ(arguments, item["arguments"]);
+  EXPECT_EQ(last["response"]["output"][0]["arguments"], arguments);
+
+  // The call and its result go back; the prompt is that of the chat's messages.
+  const Json call = {{"type", "function_call"},
+                     {"call_id", "call_1"},
+                     {"name", "feed"},
+                     {"arguments", R"({"animal": "cat"})"}};
+  const Json result = {
+      {"type", "function_call_output"}, {"call_id", "call_1"}, {"output", "The cat ate two fish."}};
+  const Json question = {{"role", "user"}, {"content", "Once upon a time"}};
+  const Json said = {{"type", "message"},
+                     {"role", "assistant"},
+                     {"content", {{{"type", "output_text"}, {"text", "I will."}}}}};
+  const Json next =
+      server_
+          ->post("/v1/responses", responses_ask({{"max_output_tokens", 4},
+                                                 {"input", {question, said, call, result}}}))
+          .json();
+  const Json chat_call = {{"function", {{"name", "feed"}, {"arguments", R"({"animal": "cat"})"}}}};
+  const Json messages = {
+      question,
+      {{"role", "assistant"}, {"content", "I will."}, {"tool_calls", {chat_call}}},
+      {{"role", "tool"}, {"content", "The cat ate two fish."}}};
+  const Json chat =
+      server_->post("/v1/chat/completions", ask({{"max_tokens", 4}, {"messages", messages}}))
+          .json();
+  EXPECT_EQ(next["usage"]["input_tokens"], chat["usage"]["prompt_tokens"]) << next;
+
+  const auto refused = [&](const Json& more, const char* part) {
+    const Reply no = server_->post("/v1/responses", responses_ask(more));
+    EXPECT_EQ(no.status, 400) << no.body;
+    EXPECT_NE(no.body.find(part), std::string::npos) << no.body;
+  };
+  refused({{"input", {question, result}}}, "of no function_call before it");
+  refused({{"input", {question, {{"type", "reasoning"}}}}}, "'reasoning'");
+  refused({{"input", {question, {{"type", "function_call"}, {"call_id", "1"}, {"name", "x"}}}}},
+          "arguments is missing");
+  refused({{"tools", {{{"type", "web_search"}}}}}, "tools[0].type must be function");
+  refused({{"text", {{"format", {{"type", "json_object"}}}}}}, "exclude each other");
+}
+
 TEST_P(ToolsTest, WhatIsWrongIsNamed) {
   const auto refused = [&](const Json& more) {
     const Reply reply = server_->post("/v1/chat/completions", ask(more));
