@@ -1,5 +1,5 @@
 // What the clients say that servers answer; types.mjs makes JSON Schemas of it.
-import type { EmbedResponse, ListResponse, ShowResponse } from "ollama";
+import type { EmbedResponse, ListResponse, ProgressResponse, ShowResponse } from "ollama";
 import type { ChatResponse, GenerateResponse } from "ollama";
 import type OpenAI from "openai";
 
@@ -16,3 +16,4 @@ export type OllamaList = ListResponse;
 // (Their model_info is declared as a Map, which JSON does not have.)
 export type OllamaShow = Omit<ShowResponse, "model_info">;
 export type OllamaEmbed = EmbedResponse;
+export type OllamaProgress = ProgressResponse;

@@ -1,5 +1,6 @@
 // A hub on this machine: Hugging Face's API and downloads over plain sockets, with the faults that
-// tests ask for. A thread for each connection; nothing is kept alive.
+// tests ask for; also as the proxy before such a hub. A thread for each connection; nothing is kept
+// alive.
 #pragma once
 
 #include <arpa/inet.h>
@@ -28,6 +29,7 @@ struct Ask {
   std::string path;                            // with the query
   std::map<std::string, std::string> headers;  // names in lower case
   int number = 0;                              // of those for the same path, from 1
+  std::string proxied = {};  // "http://host:port" that a proxy is to ask; empty: asked itself
   std::string header(const std::string& name) const {
     const auto found = headers.find(name);
     return found == headers.end() ? std::string() : found->second;
@@ -121,6 +123,11 @@ class FakeHub {
     Ask ask;
     const size_t begin = in.find(' ') + 1;
     ask.path = in.substr(begin, in.find(' ', begin) - begin);
+    if (ask.path.starts_with("http://")) {  // as a proxy is asked
+      const size_t slash = std::min(ask.path.find('/', 7), ask.path.size());
+      ask.proxied = ask.path.substr(0, slash);
+      ask.path.erase(0, slash);
+    }
     for (size_t at = in.find("\r\n") + 2; in.compare(at, 2, "\r\n") != 0;
          at = in.find("\r\n", at) + 2) {
       const size_t colon = in.find(": ", at);

@@ -4,6 +4,7 @@
 
 #include "tests/cli/child.h"
 #include "tests/hub/fake_hub.h"
+#include "tests/model/edited_model.h"
 
 namespace nibble::test {
 namespace {
@@ -132,6 +133,112 @@ TEST_F(HubCommand, AProgressBarAtATerminal) {
   EXPECT_TRUE(terminal.expect("left"));
   EXPECT_TRUE(terminal.expect("got hf:a/b/m-Q4_0.gguf"));
   EXPECT_EQ(terminal.exit_code(), 0);
+}
+
+// The story model in two files, as those who split large ones make them.
+std::vector<std::string> halves(const Folder& folder) {
+  const EditedModel whole = read_model();
+  std::vector<std::string> parts;
+  for (uint64_t number = 0; number < 2; ++number) {
+    EditedModel part;
+    if (number == 0) part.metadata = whole.metadata;
+    part.set("split.no", {GgufType::kUint16, number});
+    part.set("split.count", {GgufType::kUint16, uint64_t{2}});
+    part.set("split.tensors.count", {GgufType::kInt32, static_cast<int64_t>(whole.tensors.size())});
+    for (size_t i = number; i < whole.tensors.size(); i += 2)
+      part.tensors.push_back(whole.tensors[i]);
+    write_model(part, folder.file("part"));
+    parts.push_back(read_file(folder.file("part")));
+  }
+  return parts;
+}
+
+TEST_F(HubCommand, ASplitModelComesWhole) {
+  const std::vector<std::string> parts = halves(home_);
+  const std::string first = "big-Q4_0-00001-of-00002.gguf";
+  const std::string second = "big-Q4_0-00002-of-00002.gguf";
+  hub_.repositories["a/s"] = {{first, parts[0]}, {second, parts[1]}};
+  const std::string folder = home_.file("store/models/hf/a/s/");
+  // Without its second file there is no model, and none is seen.
+  hub_.fault = [&](const Ask& ask) -> std::optional<Fault> {
+    if (ask.path.find(second) == std::string::npos ||
+        ask.path.find("/resolve/") == std::string::npos)
+      return {};
+    return Fault{.status = 404};
+  };
+  const Outcome cut = nibble({"pull", "hf:a/s", "--retries", "0"});
+  EXPECT_EQ(cut.code, 66) << cut.err;
+  EXPECT_FALSE(fs::exists(folder + first));
+  EXPECT_EQ(nibble({"list"}).out.find("a/s"), std::string::npos);
+  hub_.fault = nullptr;
+  const size_t asked = hub_.asks(first).size();
+  const Outcome got = nibble({"pull", "hf:a/s"});
+  ASSERT_EQ(got.code, 0) << got.err;
+  EXPECT_EQ(hub_.asks(first).size(), asked);  // the first was there
+  EXPECT_EQ(read_file(folder + first), parts[0]);
+  EXPECT_EQ(read_file(folder + second), parts[1]);
+  const Outcome story =
+      nibble({"run", "hf:a/s", "--raw", "-p", "Once upon a time", "-n", "4", "--temp", "0"});
+  EXPECT_EQ(story.code, 0) << story.err;
+  EXPECT_EQ(
+      story.out,
+      nibble({"run", kModel, "--raw", "-p", "Once upon a time", "-n", "4", "--temp", "0"}).out);
+  EXPECT_EQ(nibble({"rm", "hf:a/s"}).code, 0);
+  EXPECT_FALSE(fs::exists(folder + first));
+  EXPECT_FALSE(fs::exists(folder + second));
+}
+
+TEST_F(HubCommand, WhatDoesNotFitIsRefusedBeforeItIsDownloaded) {
+  const Outcome refused =
+      nibble({"run", "hf:a/b:Q4_0", "--memory", "1M", "--raw", "-p", "Once", "-n", "1"});
+  EXPECT_EQ(refused.code, 71) << refused.err;
+  EXPECT_NE(refused.err.find("needs"), std::string::npos) << refused.err;
+  EXPECT_FALSE(fs::exists(place()));
+  // Without anyone to ask, what was asked for is done, and said.
+  const Outcome pulled = nibble({"pull", "hf:a/b:Q4_0", "--memory", "1M"});
+  EXPECT_EQ(pulled.code, 0) << pulled.err;
+  EXPECT_NE(pulled.err.find("this machine cannot run it"), std::string::npos) << pulled.err;
+  EXPECT_TRUE(is_here());
+}
+
+TEST_F(HubCommand, APersonDecidesAboutWhatDoesNotFit) {
+  for (const auto& [answer, code] : {std::pair("n\n", 130), std::pair("y\n", 0)}) {
+    Terminal terminal({"pull", "hf:a/b:Q4_0", "--memory", "1M"}, environment_);
+    EXPECT_TRUE(terminal.expect("this machine cannot run it"));
+    EXPECT_TRUE(terminal.expect("all the same? [y/N]"));
+    terminal.type(answer);
+    EXPECT_EQ(terminal.exit_code(), code);
+    EXPECT_EQ(is_here(), code == 0);
+  }
+}
+
+TEST_F(HubCommand, ByAProxy) {
+  const std::string far = "http://hub.invalid";  // which only the proxy knows
+  environment_["HF_ENDPOINT"] = far;
+  environment_["HF_TOKEN"] = "hf_secret";
+  environment_["http_proxy"] = hub_.address();
+  const Outcome pulled = nibble({"pull", "hf:a/b:Q4_0"});
+  ASSERT_EQ(pulled.code, 0) << pulled.err;
+  EXPECT_TRUE(is_here());
+  const std::vector<Ask> asks = hub_.asks();
+  ASSERT_GE(asks.size(), 2u);
+  for (const Ask& ask : asks) {
+    EXPECT_EQ(ask.proxied, far);
+    EXPECT_EQ(ask.header("host"), "hub.invalid");
+    EXPECT_EQ(ask.header("authorization"), "");  // it would go in the clear
+  }
+  // Not for these hosts; and one that is not there is named.
+  fs::remove_all(home_.file("store"));
+  environment_["HF_ENDPOINT"] = hub_.address();
+  environment_["no_proxy"] = "127.0.0.1";
+  EXPECT_EQ(nibble({"pull", "hf:a/b:Q4_0"}).code, 0);
+  EXPECT_EQ(hub_.asks().back().proxied, "");
+  fs::remove_all(home_.file("store"));
+  environment_["no_proxy"] = "";
+  environment_["http_proxy"] = "http://127.0.0.1:1";
+  const Outcome down = nibble({"pull", "hf:a/b:Q4_0", "--retries", "0"});
+  EXPECT_EQ(down.code, 69) << down.err;
+  EXPECT_FALSE(is_here());
 }
 
 TEST_F(HubCommand, WrongCommandLines) {

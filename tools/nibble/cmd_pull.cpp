@@ -7,6 +7,7 @@
 #include "tools/nibble/command.h"
 #include "tools/nibble/hub/caches.h"
 #include "tools/nibble/hub/sha256.h"
+#include "tools/nibble/loading.h"
 #include "tools/nibble/numbers.h"
 #include "tools/nibble/pulling.h"
 #include "tools/nibble/signals.h"
@@ -32,6 +33,7 @@ struct PullChoice {
   std::optional<int64_t> connections;
   std::optional<int64_t> retries;
   std::optional<int64_t> stall;
+  std::optional<uint64_t> memory;
 };
 
 Result<void> pull(const PullChoice& choice) {
@@ -46,6 +48,8 @@ Result<void> pull(const PullChoice& choice) {
   options.connections = static_cast<int>(choice.connections.value_or(options.connections));
   options.retries = static_cast<int>(choice.retries.value_or(options.retries));
   options.stall_s = static_cast<int>(choice.stall.value_or(options.stall_s));
+  LoadOptions load;
+  load.memory_limit = choice.memory.value_or(0);
   for (const std::string& name : choice.names) {
     const auto parsed = hub::parse_model_name(name);
     const auto cached =
@@ -55,7 +59,7 @@ Result<void> pull(const PullChoice& choice) {
                    cached->keeper.c_str(), cached->path.c_str());
       continue;
     }
-    NIBBLE_TRY(const hub::Pulled pulled, pull_with_progress(name, options, Unfit::kAsk));
+    NIBBLE_TRY(const hub::Pulled pulled, pull_with_progress(name, options, Unfit::kAsk, load));
     if (pulled.was_here) {
       std::fprintf(stderr, "nibble: %s is here already: %s\n", pulled.model.name.c_str(),
                    pulled.model.path.c_str());
@@ -81,6 +85,8 @@ void add_pull(CLI::App& app, int* exit_code) {
             "Tries more when nothing comes (default: 5)");
   add_whole(command, "--stall", &choice->stall, {1, 3600},
             "Seconds of silence that end a connection (default: 30)");
+  add_memory_option(command, &choice->memory,
+                    "Ask before what needs more to run (default: what this machine has)");
   command->footer(kExamples);
   command->callback([choice, exit_code] {
     install_signal_handlers(3);

@@ -29,11 +29,11 @@ struct ServeChoice {
   std::optional<int64_t> queue;
   std::optional<int64_t> prefix_mib;
   std::optional<int64_t> keep_alive;
-  ApiOptions api;
   bool store = false;
   std::string log_format;
   std::string prefix_folder;
   uint64_t prefix_folder_bytes = uint64_t{1} << 30;
+  ApiOptions api;
 };
 
 // "models/gemma-3-1b-it-q4_0.gguf" -> "gemma-3-1b-it-q4_0"
@@ -52,20 +52,20 @@ ServiceOptions service_options(const ServeChoice& choice) {
   options.batch.sequences = choice.sequences.value_or(options.batch.sequences);
   if (choice.prefix_mib)
     options.batch.prefix_bytes = static_cast<uint64_t>(*choice.prefix_mib) << 20;
-  options.load = choice.machine.load_options();
   options.batch.prefix_folder = choice.prefix_folder;
   options.batch.prefix_folder_bytes = choice.prefix_folder_bytes;
   options.batch.note = [](const std::string& text) {
     std::fprintf(stderr, "nibble: note: %s\n", text.c_str());
   };
+  options.load = choice.machine.load_options();
   options.queue = static_cast<size_t>(choice.queue.value_or(64));
   options.keep_alive = std::chrono::seconds(choice.keep_alive.value_or(0));
   return options;
 }
 
-Result<std::vector<std::unique_ptr<ModelService>>> open_models(const ServeChoice& choice) {
+Result<std::unique_ptr<ModelSet>> open_models(const ServeChoice& choice) {
   std::vector<std::string> paths = choice.models;
-  if (paths.empty()) {
+  if (paths.empty() && !choice.store) {
     paths.push_back(find_builtin_model());
     if (paths.front().empty()) {
       return Error{ErrorCode::kNoInput,
@@ -92,22 +92,21 @@ Result<std::vector<std::unique_ptr<ModelService>>> open_models(const ServeChoice
     load.reserved_bytes += service->memory_bytes();
     services.push_back(std::move(service));
   }
-  return services;
+  if (!choice.store) return std::make_unique<ModelSet>(std::move(services));
+  if (engine == nullptr) {
+    NIBBLE_TRY(engine, Engine::create(machine));
+    for (const std::string& note : engine->notes()) {
+      std::fprintf(stderr, "nibble: note: %s\n", note.c_str());
+    }
+  }
+  ModelSet::ByName by_name{std::move(engine), service_options(choice), hub::find_places()};
+  return std::make_unique<ModelSet>(std::move(services), std::move(by_name));
 }
 
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
-int serve(const ServeChoice& choice) {
-  install_signal_handlers(2);
-  // The address first: a port in use is told before a model is read.
-  std::unique_ptr<Api> api;
-  const HttpHandlers handlers = {
-      [&](const HttpRequest& request) { return api->judge(request); },
-      [&](std::shared_ptr<Exchange> exchange) { api->handle(std::move(exchange)); },
-      [](int status, const std::string& message) {
-        return error_response({status, message}, {});
 // Whoever can ask could fill the disk.
 ApiOptions api_options(const ServeChoice& choice) {
   ApiOptions options = choice.api;
@@ -155,7 +154,7 @@ int serve(const ServeChoice& choice) {
     const int code = fail(models.error());
     return signal_exit_code() != 0 ? signal_exit_code() : code;
   }
-  api = std::make_unique<Api>(std::move(*models), choice.api);
+  api = std::make_unique<Api>(std::move(*models), api_options(choice));
   std::fprintf(stderr, "nibble: serving http://%s\n", (*server)->address().c_str());
   if (!is_loopback(choice.host) && choice.api.api_key.empty()) {
     std::fputs("nibble: note: others can reach this address, and no --api-key is asked for\n",
@@ -189,17 +188,21 @@ void add_server_options(CLI::App* app, ServeChoice* choice) {
             "Prompts that may wait; more get 429 (default: 64)");
   add_whole(app, "--prefix-cache", &choice->prefix_mib, {0, 1 << 20},
             "MiB of beginnings of prompts to keep (default: 256)");
+  app->add_option_function<std::string>(
+         "--prefix-dir", [choice](const std::string& text) { set_prefix_folder(text, choice); },
+         "Keep those that are used again there, for the next start (default size: 1G)")
+      ->type_name("DIR[:SIZE]");
   add_whole(app, "--keep-alive", &choice->keep_alive, {0, 1 << 30},
             "Unload a model unused for N seconds (default: never)");
-}
-
-}  // namespace
   app->add_option("--log-format", choice->log_format,
                   "A line on stderr for each request: text or json (default: none)")
       ->check(CLI::IsMember({"text", "json"}))
       ->option_text("text|json");
   app->add_flag("--store", choice->store,
                 "Serve what nibble list shows too, by name; clients may download more");
+}
+
+}  // namespace
 
 void add_serve(CLI::App& app, int* exit_code) {
   auto choice = std::make_shared<ServeChoice>();
@@ -207,10 +210,6 @@ void add_serve(CLI::App& app, int* exit_code) {
       app.add_subcommand("serve", "Answer programs over HTTP: the OpenAI and Ollama APIs");
   command->add_option("MODEL", choice->models, "GGUF files or names; without one the story model");
   add_server_options(command, choice.get());
-  app->add_option_function<std::string>(
-         "--prefix-dir", [choice](const std::string& text) { set_prefix_folder(text, choice); },
-         "Keep those that are used again there, for the next start (default size: 1G)")
-      ->type_name("DIR[:SIZE]");
   choice->machine.add_context_option(command);
   choice->machine.add_threads_option(command);
   choice->machine.add_options(command);

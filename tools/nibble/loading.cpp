@@ -127,7 +127,7 @@ LoadOptions MachineChoice::load_options() const {
 
 Result<LoadedModel> load_model(const std::string& path, const EngineOptions& options,
                                LoadOptions load) {
-  NIBBLE_TRY(const std::string file, model_file(path));  // before the threads of an engine
+  NIBBLE_TRY(const std::string file, model_file(path, load));  // before the threads of an engine
   const auto start = Clock::now();
   NIBBLE_TRY(auto engine, Engine::create(options));
   print_notes(engine->notes());
@@ -139,7 +139,7 @@ Result<LoadedModel> load_model(const std::string& path, const EngineOptions& opt
 
 Result<LoadedModel> load_model(const std::string& path, std::shared_ptr<Engine> engine,
                                LoadOptions load) {
-  NIBBLE_TRY(const std::string file, model_file(path));
+  NIBBLE_TRY(const std::string file, model_file(path, load));
   const auto start = Clock::now();
   LoadedModel loaded;
   loaded.engine = std::move(engine);

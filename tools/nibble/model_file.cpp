@@ -43,11 +43,11 @@ Result<std::optional<std::string>> file_here(const std::string& model) {
 
 }  // namespace
 
-Result<std::string> model_file(const std::string& model) {
+Result<std::string> model_file(const std::string& model, const LoadOptions& load) {
   NIBBLE_TRY(const auto here, file_here(model));
   if (here) return *here;
   NIBBLE_TRY(const hub::Pulled pulled,
-             pull_with_progress(model, hub::pull_options_from_environment(), Unfit::kRefuse));
+             pull_with_progress(model, hub::pull_options_from_environment(), Unfit::kRefuse, load));
   return pulled.model.path;
 }
 

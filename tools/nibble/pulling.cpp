@@ -63,21 +63,6 @@ void print_choices(const hub::PullPlan& plan) {
   }
 }
 
-// What running it takes, in a sentence. An error where this machine cannot.
-Result<std::string> need_of(const hub::PullPlan& plan) {
-  const auto file = GgufFile::open(plan.header);
-  if (!file) return std::string();  // a header beyond the first piece: checked when all is there
-  const KernelSet kernels(detect_cpu_features());
-  NIBBLE_TRY(const ModelMemory memory, model_memory(*file, kernels, HeadMode::kScreened));
-  const MemoryLimit limit = memory_limit(detect_topology(), 0);
-  LoadOptions load;
-  load.session.context = 0;
-  NIBBLE_TRY(const uint64_t bytes, check_memory(*file, kernels, memory, load, limit));
-  const int64_t longest = largest_context(memory.shape, load.session, limit.bytes - memory.total());
-  return concat("running it takes ", human_bytes(bytes), "; ", limit.whose, " ",
-                human_bytes(limit.bytes), ", enough for contexts up to ", longest, " tokens");
-}
-
 bool person_agrees() {
   std::fputs("Download it all the same? [y/N] ", stderr);
   char answer[16] = {};
@@ -85,11 +70,11 @@ bool person_agrees() {
          (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-Result<void> approve(const hub::PullPlan& plan, Unfit unfit) {
+Result<void> approve(const hub::PullPlan& plan, Unfit unfit, const LoadOptions& load) {
   if (!plan.choices.empty()) print_choices(plan);
   say(concat("downloading ", plan.name, ", ", human_bytes(plan.bytes)));
   if (plan.header.empty()) return {};
-  const auto need = need_of(plan);
+  const auto need = memory_need(plan, load);
   if (need) {
     if (!need->empty()) say(*need);
     return {};
@@ -103,15 +88,27 @@ Result<void> approve(const hub::PullPlan& plan, Unfit unfit) {
 
 }  // namespace
 
+Result<std::string> memory_need(const hub::PullPlan& plan, const LoadOptions& load) {
+  const auto file = GgufFile::open(plan.header);
+  if (!file) return std::string();  // a header beyond the first piece: checked when all is there
+  const KernelSet kernels(detect_cpu_features());
+  NIBBLE_TRY(const ModelMemory memory, model_memory(*file, kernels, HeadMode::kScreened));
+  const MemoryLimit limit = memory_limit(detect_topology(), load.memory_limit);
+  NIBBLE_TRY(const uint64_t bytes, check_memory(*file, kernels, memory, load, limit));
+  const int64_t longest = largest_context(memory.shape, load.session, limit.bytes - memory.total());
+  return concat("running it takes ", human_bytes(bytes), "; ", limit.whose, " ",
+                human_bytes(limit.bytes), ", enough for contexts up to ", longest, " tokens");
+}
+
 Result<hub::Pulled> pull_with_progress(const std::string& name, hub::PullOptions options,
-                                       Unfit unfit) {
+                                       Unfit unfit, const LoadOptions& load) {
   std::optional<ProgressBar> bar;
   const auto start = std::chrono::steady_clock::now();
   options.cancelled = [] { return signal_exit_code() != 0; };
   options.note = [](const std::string& text) { say("note: " + text); };
   options.approve = [&](const hub::PullPlan& plan) {
     bar.reset();  // a line of its own
-    return approve(plan, unfit);
+    return approve(plan, unfit, load);
   };
   const auto pulled = hub::pull_model(name, options, [&](const hub::PullProgress& now) {
     if (!bar) bar.emplace(now.file);

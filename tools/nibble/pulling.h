@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "nibble/result.h"
+#include "nibble/nibble.h"
 #include "tools/nibble/hub/pull.h"
 
 namespace nibble::cli {
@@ -15,8 +15,12 @@ enum class Unfit {
   kRefuse,  // it is wanted for running now
 };
 
+// What running it as `load` says takes, in a sentence; empty where its header was not read. Error
+// 71 where that is more than this machine has, or than load.memory_limit.
+Result<std::string> memory_need(const hub::PullPlan& plan, const LoadOptions& load);
+
 // pull_model() with everything said on stderr. The options' callbacks are set here.
 Result<hub::Pulled> pull_with_progress(const std::string& name, hub::PullOptions options,
-                                       Unfit unfit);
+                                       Unfit unfit, const LoadOptions& load);
 
 }  // namespace nibble::cli

@@ -184,8 +184,15 @@ class Pull {
     const std::string file = item.path.substr(item.path.find_last_of('/') + 1);
     options.progress = [&, index, file](uint64_t done, uint64_t total) {
       if (!progress_) return;
-      PullProgress now{
-          file, index + 1, items_.size(), before_ + done, std::max(total_, before_ + total), 0};
+      PullProgress now;
+      now.file = file;
+      now.sha256 = item.source.sha256;
+      now.number = index + 1;
+      now.count = items_.size();
+      now.done = before_ + done;
+      now.total = std::max(total_, before_ + total);
+      now.file_done = done;
+      now.file_total = std::max(total, item.source.bytes);
       now.bytes_per_s = rate_.of(now.done);
       progress_(now);
     };

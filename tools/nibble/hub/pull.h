@@ -18,11 +18,14 @@
 namespace nibble::hub {
 
 struct PullProgress {
-  std::string file;   // its name, without folders
-  size_t number = 1;  // of the files of a split model
+  std::string file;    // its name, without folders
+  std::string sha256;  // that it must have; empty: not known
+  size_t number = 1;   // of the files of a split model
   size_t count = 1;
-  uint64_t done = 0;   // of the whole model
-  uint64_t total = 0;  // 0: not known
+  uint64_t done = 0;       // of the whole model
+  uint64_t total = 0;      // 0: not known
+  uint64_t file_done = 0;  // of this file
+  uint64_t file_total = 0;
   double bytes_per_s = 0;
 };
 

@@ -38,6 +38,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"POST", "/api/chat", ollama_chat},
       {"POST", "/api/generate", ollama_generate},
       {"POST", "/api/embed", ollama_embed},
+      {"POST", "/api/pull", ollama_pull},
       {"POST", "/tokenize", tokenize},
       {"POST", "/detokenize", detokenize},
       {"GET", "/props", props},
@@ -58,8 +59,11 @@ std::string_view plain_method(const HttpRequest& request) {
 
 }  // namespace
 
-Api::Api(std::vector<std::unique_ptr<ModelService>> models, const ApiOptions& options)
-    : models_(std::move(models)), options_(options), reader_([this] { read_requests(); }) {}
+Api::Api(std::unique_ptr<ModelSet> models, const ApiOptions& options)
+    : models_(std::move(models)),
+      options_(options),
+      pulls_(options.pull ? std::make_unique<Pulls>(*options.pull, options.load) : nullptr),
+      reader_([this] { read_requests(); }) {}
 
 Api::~Api() {
   {
@@ -70,16 +74,14 @@ Api::~Api() {
   reader_.join();
 }
 
-ModelService& Api::find_model(const std::optional<std::string>& name) const {
-  if (!name && models_.size() == 1) return *models_.front();
-  std::string known;
-  for (const auto& model : models_) {
-    if (name && (*name == model->name() || *name == model->name() + ":latest")) return *model;
-    known += (known.empty() ? "" : ", ") + model->name();
-  }
-  if (!name) refuse("model is missing; this server has: " + known, "model");
-  throw ApiError{404, "there is no model '" + *name + "' here; this server has: " + known, "model",
-                 "model_not_found"};
+void Api::set_draining() {
+  draining_ = true;
+  if (pulls_ != nullptr) pulls_->stop();
+}
+
+Pulls& Api::pulls() const {
+  if (pulls_ == nullptr) throw ApiError{403, options_.no_pull};
+  return *pulls_;
 }
 
 std::optional<HttpResponse> Api::judge(const HttpRequest& request) const {
@@ -172,11 +174,14 @@ void Api::answer(const std::shared_ptr<Exchange>& exchange) {
 }
 
 double Api::memory_gb_per_s() const {
-  const bool idle = std::all_of(models_.begin(), models_.end(), [](const auto& model) {
+  const std::vector<ModelService*> models = models_->services();
+  const bool idle = std::all_of(models.begin(), models.end(), [](const ModelService* model) {
     return model->active() + model->waiting() == 0;
   });
-  if (memory_gb_per_s_ == 0 && idle && !models_.empty()) {
-    const auto model = require_model(*models_.front());
+  const auto loaded = std::find_if(models.begin(), models.end(),
+                                   [](const ModelService* model) { return model->loaded(); });
+  if (memory_gb_per_s_ == 0 && idle && loaded != models.end()) {
+    const auto model = models_->load(**loaded);
     const auto measured = probe_read_gb_per_s(model->impl().engine->threads());
     memory_gb_per_s_ = measured ? *measured : -1;
   }
@@ -194,12 +199,6 @@ void send_json(const std::shared_ptr<Exchange>& exchange, const Json& json) {
   HttpResponse response;
   response.body = dump(json);
   exchange->send(response);
-}
-
-std::shared_ptr<Model> require_model(ModelService& service) {
-  auto model = service.model();
-  if (!model) throw to_api_error(model.error());
-  return *model;
 }
 
 }  // namespace nibble::cli

@@ -21,34 +21,40 @@
 #include "tools/nibble/serve/exchange.h"
 #include "tools/nibble/serve/generation.h"
 #include "tools/nibble/serve/http_server.h"
-#include "tools/nibble/serve/service.h"
+#include "tools/nibble/serve/model_set.h"
+#include "tools/nibble/serve/pulls.h"
 
 namespace nibble::cli {
 
 struct ApiOptions {
   std::string api_key;                   // empty: none is asked for
   std::vector<std::string> allow_hosts;  // names of this server, beside IP addresses and localhost
+  // For /api/pull; without it clients cannot download.
+  std::optional<hub::PullOptions> pull;
+  LoadOptions load;     // how what is downloaded will be used
+  std::string no_pull;  // then why, and what to do
 };
 
 class Api {
  public:
-  Api(std::vector<std::unique_ptr<ModelService>> models, const ApiOptions& options);
+  Api(std::unique_ptr<ModelSet> models, const ApiOptions& options);
   ~Api();
 
   // For the server; both thread-safe.
   std::optional<HttpResponse> judge(const HttpRequest& request) const;
   void handle(std::shared_ptr<Exchange> exchange);
 
-  // From now on /health says so.
-  void set_draining() { draining_ = true; }
+  // From now on /health says so, and downloads end.
+  void set_draining();
 
-  const std::vector<std::unique_ptr<ModelService>>& models() const { return models_; }
-  // By the request's field "model"; without it the only one. Throws ApiError 404 with those there
-  // are.
-  ModelService& find_model(const std::optional<std::string>& name) const;
+  // For routes.
+  ModelSet& models() const { return *models_; }
+  // Throws ApiError 403 where clients may not download.
+  Pulls& pulls() const;
+  bool can_pull() const { return pulls_ != nullptr; }
 
   // What this machine reads from memory, for the page's share of it: measured once, while nobody is
-  // answered (0: not yet, below: it cannot be). For routes.
+  // answered (0: not yet, below: it cannot be).
   double memory_gb_per_s() const;
 
  private:
@@ -61,8 +67,9 @@ class Api {
   HttpResponse health() const;
   HttpResponse metrics() const;
 
-  const std::vector<std::unique_ptr<ModelService>> models_;
+  const std::unique_ptr<ModelSet> models_;
   const ApiOptions options_;
+  const std::unique_ptr<Pulls> pulls_;  // null: clients may not
   std::atomic<bool> draining_{false};
   std::atomic<uint64_t> requests_{0};
 
@@ -92,9 +99,8 @@ void ollama_show(const Api& api, const std::shared_ptr<Exchange>& exchange);
 void ollama_chat(const Api& api, const std::shared_ptr<Exchange>& exchange);
 void ollama_generate(const Api& api, const std::shared_ptr<Exchange>& exchange);
 void ollama_embed(const Api& api, const std::shared_ptr<Exchange>& exchange);
+void ollama_pull(const Api& api, const std::shared_ptr<Exchange>& exchange);
 
 void send_json(const std::shared_ptr<Exchange>& exchange, const Json& json);
-// Loads it if it is not. Throws ApiError.
-std::shared_ptr<Model> require_model(ModelService& service);
 
 }  // namespace nibble::cli

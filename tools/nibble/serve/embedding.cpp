@@ -58,9 +58,10 @@ std::vector<std::vector<int32_t>> read_inputs(const Model& model, const Fields& 
 
 }  // namespace
 
-Embeddings embed_texts(ModelService& service, const Fields& fields, const std::string& name) {
+Embeddings embed_texts(const Api& api, ModelService& service, const Fields& fields,
+                       const std::string& name) {
   const auto start = std::chrono::steady_clock::now();
-  const auto model = require_model(service);
+  const auto model = api.models().load(service);
   Embeddings out;
   for (const std::vector<int32_t>& ids : read_inputs(*model, fields, name)) {
     if (static_cast<int64_t>(ids.size()) > service.context()) {
@@ -80,7 +81,7 @@ Embeddings embed_texts(ModelService& service, const Fields& fields, const std::s
 void embeddings(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  ModelService& service = api.find_model(fields.text("model"));
+  ModelService& service = api.models().find(fields.text("model"));
   const std::string format = fields.text("encoding_format").value_or("float");
   if (format != "float" && format != "base64") {
     fields.wrong("encoding_format", "\"float\" or \"base64\"");
@@ -88,7 +89,9 @@ void embeddings(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   if (fields.find("dimensions") != nullptr) {
     refuse("dimensions is not offered by this server; leave it out", "dimensions");
   }
-  const Embeddings made = embed_texts(service, fields, "input");
+  const Embeddings made = embed_texts(api, service, fields, "input");
+  exchange->record().model = service.name();
+  exchange->record().prompt_tokens = made.tokens;
   Json data = Json::array();
   for (const std::vector<float>& vector : made.vectors) {
     Json one = {{"object", "embedding"}, {"index", data.size()}};

@@ -9,6 +9,8 @@
 
 namespace nibble::cli {
 
+class Api;
+
 struct Embeddings {
   std::vector<std::vector<float>> vectors;
   int64_t tokens = 0;
@@ -16,6 +18,7 @@ struct Embeddings {
 };
 
 // Of the field `name`: a text, a list of texts, or of token ids, or of such lists. Throws ApiError.
-Embeddings embed_texts(ModelService& service, const Fields& fields, const std::string& name);
+Embeddings embed_texts(const Api& api, ModelService& service, const Fields& fields,
+                       const std::string& name);
 
 }  // namespace nibble::cli

@@ -30,7 +30,7 @@ HttpResponse Api::metrics() const {
   };
   const auto per_model = [&](const char* name, const char* type, const char* help, auto value) {
     family(name, type, help);
-    for (const auto& model : models_) {
+    for (const ModelService* model : models_->services()) {
       out.append(name).append("{model=").append(quoted(model->name())).append("} ");
       out.append(value(*model)).append("\n");
     }
@@ -66,6 +66,8 @@ HttpResponse Api::metrics() const {
             [&](M m) { return whole(m.active()); });
   per_model("nibble_model_memory_bytes", "gauge", "Weights, KV caches and kept prefixes.",
             [&](M m) { return whole(m.memory_bytes()); });
+  family("nibble_downloads", "gauge", "Downloads that clients asked for and that are in progress.");
+  out += "nibble_downloads " + whole(can_pull() ? pulls_->active() : 0) + "\n";
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   family("process_cpu_seconds_total", "counter", "Processor time of this process.");

@@ -1,5 +1,5 @@
-// Ollama's routes, for the programs that speak them: /api/version, tags, ps, show, chat, generate
-// and embed. Streams are lines of JSON.
+// Ollama's routes, for the programs that speak them: /api/version, tags, ps, show, chat, generate,
+// embed and pull. Streams are lines of JSON.
 #include <sys/stat.h>
 
 #include <cstdio>
@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/model_impl.h"
+#include "tools/nibble/hub/store.h"
 #include "tools/nibble/serve/embedding.h"
 #include "tools/nibble/serve/json_schema.h"
 #include "tools/nibble/serve/request.h"
@@ -142,27 +143,31 @@ class OllamaForm final : public AnswerForm {
   std::vector<std::pair<std::string, std::string>> calls_;  // name and arguments
 };
 
-Json details(const Model& model) {
-  return {{"parent_model", ""},
-          {"format", "gguf"},
-          {"family", model.architecture()},
-          {"families", Json::array({model.architecture()})},
-          {"parameter_size", ""},
-          {"quantization_level", ""}};
+Json details(const std::string& family, const std::string& type) {
+  return {
+      {"parent_model", ""},   {"format", "gguf"},
+      {"family", family},     {"families", family.empty() ? Json::array() : Json::array({family})},
+      {"parameter_size", ""}, {"quantization_level", type}};
 }
 
-Json entry(ModelService& service) {
-  const auto model = require_model(service);
+// Of a file, and of its model where that is loaded.
+Json entry(const std::string& name, const std::string& path, const Model* model) {
   struct stat info = {};
-  stat(service.path().c_str(), &info);
-  return {{"name", service.name()},
-          {"model", service.name()},
+  stat(path.c_str(), &info);
+  return {{"name", name},
+          {"model", name},
           {"modified_at", iso_time(info.st_mtime)},
-          {"size", info.st_size},
+          {"size", hub::model_bytes(path)},
           {"size_vram", 0},
-          {"digest", ""},
-          {"details", details(*model)},
+          {"digest", hub::read_record(path).sha256},
+          {"details", details(model == nullptr ? "" : model->architecture(), hub::type_of(path))},
           {"expires_at", iso_time(unix_time() + 365 * 86400)}};
+}
+
+Json entry(const Api& api, ModelService& service) {
+  const bool shown = service.loaded() || !api.models().by_name();
+  const auto model = shown ? api.models().load(service) : nullptr;
+  return entry(service.name(), service.path(), model.get());
 }
 
 // model and options. What sets sizes of the cache is the server's to choose, and not read.
@@ -171,8 +176,8 @@ GenerationRequest read_ollama(const Api& api, const Fields& fields) {
   GenerationRequest request;
   const auto name = fields.text("model");
   if (!name) refuse("model is missing", "model");
-  request.service = &api.find_model(name);
-  request.model = require_model(*request.service);
+  request.service = &api.models().find(name);
+  request.model = api.models().load(*request.service);
   const Json* given = fields.object("options");
   const Fields options(given != nullptr ? *given : kNone, "options.");
   const int64_t context = request.service->context();
@@ -222,15 +227,18 @@ void ollama_version(const Api&, const ExchangePtr& exchange) {
 
 void ollama_tags(const Api& api, const ExchangePtr& exchange) {
   Json models = Json::array();
-  for (const auto& service : api.models()) models.push_back(entry(*service));
+  for (ModelService* service : api.models().services()) models.push_back(entry(api, *service));
+  for (const hub::KnownModel& model : api.models().others()) {
+    models.push_back(entry(model.name, model.path, nullptr));
+  }
   send_json(exchange, {{"models", models}});
 }
 
 void ollama_ps(const Api& api, const ExchangePtr& exchange) {
   Json models = Json::array();
-  for (const auto& service : api.models()) {
+  for (ModelService* service : api.models().services()) {
     if (!service->loaded()) continue;
-    Json one = entry(*service);
+    Json one = entry(api, *service);
     one["size"] = service->memory_bytes();
     one["context_length"] = service->context();
     models.push_back(one);
@@ -243,8 +251,8 @@ void ollama_show(const Api& api, const ExchangePtr& exchange) {
   const Fields fields(body);
   const auto name = fields.text("model") ? fields.text("model") : fields.text("name");
   if (!name) refuse("model is missing", "model");
-  const ModelService& service = api.find_model(name);
-  const auto model = require_model(api.find_model(name));
+  ModelService& service = api.models().find(name);
+  const auto model = api.models().load(service);
   const std::string& family = model->architecture();
   struct stat info = {};
   stat(service.path().c_str(), &info);
@@ -255,7 +263,7 @@ void ollama_show(const Api& api, const ExchangePtr& exchange) {
                        {"messages", Json::array()},
                        {"modified_at", iso_time(info.st_mtime)},
                        {"template", model->is_chat_model() ? model->impl().chat->source() : ""},
-                       {"details", details(*model)},
+                       {"details", details(family, hub::type_of(service.path()))},
                        {"model_info",
                         {{"general.architecture", family},
                          {"general.name", model->name()},
@@ -317,13 +325,24 @@ void ollama_embed(const Api& api, const ExchangePtr& exchange) {
   const Fields fields(body);
   const auto name = fields.text("model");
   if (!name) refuse("model is missing", "model");
-  ModelService& service = api.find_model(name);
-  const Embeddings embeddings = embed_texts(service, fields, "input");
+  ModelService& service = api.models().find(name);
+  const Embeddings embeddings = embed_texts(api, service, fields, "input");
+  exchange->record().model = service.name();
+  exchange->record().prompt_tokens = embeddings.tokens;
   send_json(exchange, {{"model", service.name()},
                        {"embeddings", embeddings.vectors},
                        {"total_duration", nanoseconds(embeddings.seconds)},
                        {"load_duration", 0},
                        {"prompt_eval_count", embeddings.tokens}});
+}
+
+void ollama_pull(const Api& api, const ExchangePtr& exchange) {
+  Pulls& pulls = api.pulls();
+  const Json body = parse_body(exchange->request().body);
+  const Fields fields(body);
+  const auto name = fields.text("model") ? fields.text("model") : fields.text("name");
+  if (!name) refuse("model is missing", "model");
+  pulls.start(*name, fields.flag("stream").value_or(true), exchange);
 }
 
 }  // namespace nibble::cli

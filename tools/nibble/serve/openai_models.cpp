@@ -9,12 +9,34 @@ namespace {
 constexpr size_t kTextMax = 1 << 20;  // bytes that /tokenize takes
 constexpr size_t kTokensMax = 1 << 20;
 
-Json model_entry(const ModelService& service) {
-  return {{"id", service.name()},
+Json model_entry(const std::string& name, bool loaded) {
+  return {{"id", name},
           {"object", "model"},
           {"created", 0},
           {"owned_by", "nibble"},
-          {"loaded", service.loaded()}};
+          {"loaded", loaded}};
+}
+
+Json loaded_props(const Api& api, ModelService& service) {
+  const auto model = api.models().load(service);
+  const SamplingOptions s = recommended_sampling(*model);
+  Json entry = {{"name", service.name()},
+                {"context", service.context()},
+                {"loaded", true},
+                {"memory_bytes", service.memory_bytes()},
+                {"architecture", model->architecture()},
+                {"trained_context", model->context_length()},
+                {"vocabulary", model->vocabulary_size()},
+                {"chat", model->is_chat_model()}};
+  // No faster than memory gives the weights.
+  const double limit = api.memory_gb_per_s() * 1e9 / static_cast<double>(model->decode_bytes());
+  if (limit > 0) entry["limit_tokens_s"] = limit;
+  entry["sampling"] = {{"temperature", s.temperature},
+                       {"top_k", s.top_k},
+                       {"top_p", s.top_p},
+                       {"min_p", s.min_p},
+                       {"repeat_penalty", s.repeat_penalty}};
+  return entry;
 }
 
 // %2F in a name that holds a slash.
@@ -42,20 +64,24 @@ std::string percent_decode(std::string_view text) {
 
 void list_models(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   Json data = Json::array();
-  for (const auto& service : api.models()) data.push_back(model_entry(*service));
+  for (const ModelService* service : api.models().services()) {
+    data.push_back(model_entry(service->name(), service->loaded()));
+  }
+  for (const auto& model : api.models().others()) data.push_back(model_entry(model.name, false));
   send_json(exchange, {{"object", "list"}, {"data", data}});
 }
 
 void show_model(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   constexpr std::string_view kPrefix = "/v1/models/";
   const std::string& path = exchange->request().path;
-  send_json(exchange, model_entry(api.find_model(percent_decode(path.substr(kPrefix.size())))));
+  const ModelService& service = api.models().find(percent_decode(path.substr(kPrefix.size())));
+  send_json(exchange, model_entry(service.name(), service.loaded()));
 }
 
 void tokenize(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  const auto model = require_model(api.find_model(fields.text("model")));
+  const auto model = api.models().load(api.models().find(fields.text("model")));
   const auto content = fields.text("content");
   if (!content) refuse("content is missing", "content");
   if (content->size() > kTextMax) {
@@ -71,37 +97,36 @@ void tokenize(const Api& api, const std::shared_ptr<Exchange>& exchange) {
 void detokenize(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  const auto model = require_model(api.find_model(fields.text("model")));
+  const auto model = api.models().load(api.models().find(fields.text("model")));
   const Json* tokens = fields.find("tokens");
   if (tokens == nullptr) refuse("tokens is missing", "tokens");
   send_json(exchange,
             {{"content", model->detokenize(read_tokens(*tokens, *model, kTokensMax, "tokens"))}});
 }
 
+// ?model=NAME: of that one alone, loaded for it. Without a name models that are there by name only
+// are not loaded, and little is told of them.
 void props(const Api& api, const std::shared_ptr<Exchange>& exchange) {
+  constexpr std::string_view kModel = "model=";
+  const std::string& query = exchange->request().query;
   Json models = Json::array();
-  for (const auto& service : api.models()) {
-    Json entry = {{"name", service->name()},
-                  {"context", service->context()},
-                  {"loaded", service->loaded()},
-                  {"memory_bytes", service->memory_bytes()}};
-    const auto model = require_model(*service);
-    const SamplingOptions s = recommended_sampling(*model);
-    entry["architecture"] = model->architecture();
-    entry["trained_context"] = model->context_length();
-    entry["vocabulary"] = model->vocabulary_size();
-    entry["chat"] = model->is_chat_model();
-    // No faster than memory gives the weights.
-    const double limit = api.memory_gb_per_s() * 1e9 / static_cast<double>(model->decode_bytes());
-    if (limit > 0) entry["limit_tokens_s"] = limit;
-    entry["sampling"] = {{"temperature", s.temperature},
-                         {"top_k", s.top_k},
-                         {"top_p", s.top_p},
-                         {"min_p", s.min_p},
-                         {"repeat_penalty", s.repeat_penalty}};
-    models.push_back(entry);
+  if (query.starts_with(kModel)) {
+    ModelService& service = api.models().find(percent_decode(query.substr(kModel.size())));
+    models.push_back(loaded_props(api, service));
+  } else {
+    const auto of_name = [](const std::string& name) {
+      return Json{{"name", name}, {"loaded", false}};
+    };
+    for (ModelService* service : api.models().services()) {
+      const bool shown = service->loaded() || !api.models().by_name();
+      models.push_back(shown ? loaded_props(api, *service) : of_name(service->name()));
+    }
+    for (const auto& model : api.models().others()) models.push_back(of_name(model.name));
   }
-  send_json(exchange, {{"version", version()}, {"models", models}});
+  send_json(exchange, {{"version", version()},
+                       {"by_name", api.models().by_name()},
+                       {"pull", api.can_pull()},
+                       {"models", models}});
 }
 
 }  // namespace nibble::cli

@@ -20,8 +20,8 @@ void refuse_unoffered(const Fields& fields, std::initializer_list<const char*> n
 
 GenerationRequest read_generation(const Api& api, const Fields& fields) {
   GenerationRequest request;
-  request.service = &api.find_model(fields.text("model"));
-  request.model = require_model(*request.service);
+  request.service = &api.models().find(fields.text("model"));
+  request.model = api.models().load(*request.service);
   refuse_unoffered(fields, {"logit_bias", "audio", "prediction", "suffix", "functions"});
   GenerateOptions& options = request.options;
   options.sampling = read_sampling(fields, *request.model, request.service->context());

@@ -7,23 +7,39 @@
 
 namespace nibble::cli {
 
-ModelService::ModelService(std::string name, std::shared_ptr<Model> model,
+ModelService::ModelService(std::string name, std::string path, std::shared_ptr<Engine> engine,
                            const ServiceOptions& options)
     : name_(std::move(name)),
-      path_(model->path()),
+      path_(std::move(path)),
       options_(options),
-      engine_(model->impl().engine),
-      model_(std::move(model)) {}
+      engine_(std::move(engine)) {
+  reserved_bytes_ = options.load.reserved_bytes;
+}
 
 Result<std::unique_ptr<ModelService>> ModelService::create(std::string name,
                                                            std::shared_ptr<Model> model,
                                                            const ServiceOptions& options) {
-  std::unique_ptr<ModelService> service(new ModelService(std::move(name), model, options));
+  std::unique_ptr<ModelService> service(
+      new ModelService(std::move(name), model->path(), model->impl().engine, options));
   NIBBLE_TRY(service->batch_, Batch::create(model, options.batch));
   service->context_ = service->batch_->context();
   service->memory_bytes_ = model->weight_bytes() + service->batch_->memory_bytes();
-  service->thread_ = std::thread([raw = service.get()] { raw->run(); });
+  service->model_ = std::move(model);
+  service->begin();
   return service;
+}
+
+std::unique_ptr<ModelService> ModelService::unloaded(std::string name, std::string path,
+                                                     std::shared_ptr<Engine> engine,
+                                                     const ServiceOptions& options) {
+  std::unique_ptr<ModelService> service(
+      new ModelService(std::move(name), std::move(path), std::move(engine), options));
+  service->begin();
+  return service;
+}
+
+void ModelService::begin() {
+  thread_ = std::thread([this] { run(); });
 }
 
 ModelService::~ModelService() {
@@ -46,17 +62,27 @@ size_t ModelService::waiting() const {
   return waiting_;
 }
 
-Result<std::shared_ptr<Model>> ModelService::model() {
+Result<std::shared_ptr<Model>> ModelService::model(uint64_t reserved_bytes) {
   std::unique_lock lock(mutex_);
   const uint64_t attempts = load_attempts_;
   while (model_ == nullptr) {
     if (stopping_) return Error{ErrorCode::kUnavailable, "the server is shutting down"};
     if (load_attempts_ != attempts) return load_error_;
     wanted_ = true;
+    reserved_bytes_ = reserved_bytes;
     wake_.notify_one();
     loaded_.wait(lock);
   }
   return model_;
+}
+
+bool ModelService::unload_if_idle() {
+  std::unique_lock lock(mutex_);
+  if (stopping_ || model_ == nullptr || active_ + waiting_ > 0) return false;
+  unload_asked_ = true;
+  wake_.notify_one();
+  loaded_.wait(lock, [&] { return !unload_asked_; });
+  return model_ == nullptr;
 }
 
 Result<void> ModelService::submit(std::vector<Job> jobs) {
@@ -119,7 +145,8 @@ void ModelService::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     const auto busy = [&] {
-      return stopping_ || waiting_ > 0 || !running_.empty() || (wanted_ && model_ == nullptr);
+      return stopping_ || unload_asked_ || waiting_ > 0 || !running_.empty() ||
+             (wanted_ && model_ == nullptr);
     };
     if (options_.keep_alive.count() > 0 && model_ != nullptr) {
       if (!wake_.wait_for(lock, options_.keep_alive, busy)) {
@@ -130,6 +157,11 @@ void ModelService::run() {
       wake_.wait(lock, busy);
     }
     if (stopping_) break;
+    if (std::exchange(unload_asked_, false)) {
+      if (waiting_ == 0 && running_.empty()) unload();
+      loaded_.notify_all();
+      continue;
+    }
     if (model_ == nullptr) {
       load(lock);
       if (model_ == nullptr) continue;
@@ -146,6 +178,7 @@ void ModelService::run() {
     lock.lock();
   }
   queues_.clear();
+  unload_asked_ = false;
   lock.unlock();
   loaded_.notify_all();
   for (const Running& one : running_) batch_->cancel(one.id);
@@ -157,6 +190,7 @@ void ModelService::start(Job job) {
     --active_;
     return;
   }
+  if (job.on_start) job.on_start();
   Running& one = running_.emplace_back();
   one.gone = std::move(job.gone);
   auto on_done = [this, &one, tell = job.on_done](Result<Completion> done) {
@@ -190,14 +224,15 @@ void ModelService::evaluate() {
   }
   batch_->step();
   ++counts_.steps;
-  if (job.on_start) job.on_start();
   std::erase_if(running_, [](const Running& one) { return one.done; });
   memory_bytes_ = model_->weight_bytes() + batch_->memory_bytes();
 }
 
 void ModelService::load(std::unique_lock<std::mutex>& lock) {
+  LoadOptions options = options_.load;
+  options.reserved_bytes = reserved_bytes_;
   lock.unlock();
-  auto model = Model::load(engine_, path_, options_.load);
+  auto model = Model::load(engine_, path_, options);
   Result<std::unique_ptr<Batch>> batch =
       model ? Batch::create(*model, options_.batch) : std::move(model).error();
   lock.lock();
@@ -205,6 +240,8 @@ void ModelService::load(std::unique_lock<std::mutex>& lock) {
   wanted_ = false;
   if (batch) {
     ++counts_.loads;
+    context_ = (*batch)->context();
+    memory_bytes_ = (*model)->weight_bytes() + (*batch)->memory_bytes();
     model_ = std::move(*model);
     batch_ = std::move(*batch);
     loaded_.notify_all();

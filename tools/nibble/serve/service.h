@@ -61,15 +61,22 @@ class ModelService {
   static Result<std::unique_ptr<ModelService>> create(std::string name,
                                                       std::shared_ptr<Model> model,
                                                       const ServiceOptions& options);
+  // One that is loaded when it is first wanted.
+  static std::unique_ptr<ModelService> unloaded(std::string name, std::string path,
+                                                std::shared_ptr<Engine> engine,
+                                                const ServiceOptions& options);
   ~ModelService();  // ends what is in progress
 
   const std::string& name() const { return name_; }
   const std::string& path() const { return path_; }
-  int64_t context() const { return context_; }
+  int64_t context() const { return context_; }  // 0: it was never loaded
 
-  // The model, loaded if it is not. Errors: those of loading.
-  Result<std::shared_ptr<Model>> model();
+  // The model, loaded if it is not, beside `reserved_bytes` that others take. Errors: those of
+  // loading.
+  Result<std::shared_ptr<Model>> model(uint64_t reserved_bytes);
   bool loaded() const;
+  // False if it answers someone, or is not loaded.
+  bool unload_if_idle();
   // Errors: 64 for a prompt that cannot be answered, 69 when the queue is full (all or none is
   // taken).
   Result<void> submit(std::vector<Job> jobs);
@@ -80,7 +87,9 @@ class ModelService {
   const ServiceCounts& counts() const { return counts_; }
 
  private:
-  ModelService(std::string name, std::shared_ptr<Model> model, const ServiceOptions& options);
+  ModelService(std::string name, std::string path, std::shared_ptr<Engine> engine,
+               const ServiceOptions& options);
+  void begin();
   void run();
   void load(std::unique_lock<std::mutex>& lock);
   void unload();
@@ -93,17 +102,19 @@ class ModelService {
   const std::string path_;
   const ServiceOptions options_;
   const std::shared_ptr<Engine> engine_;
-  int64_t context_ = 0;
+  std::atomic<int64_t> context_{0};
   ServiceCounts counts_;
   std::atomic<size_t> active_{0};
   std::atomic<uint64_t> memory_bytes_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;    // the thread
-  std::condition_variable loaded_;  // who waits for the model
+  std::condition_variable loaded_;  // who waits for the model to come or to go
   std::shared_ptr<Model> model_;    // null: not loaded
   std::unique_ptr<Batch> batch_;
-  bool wanted_ = false;  // someone waits for the model
+  bool wanted_ = false;        // someone waits for the model
+  bool unload_asked_ = false;  // someone waits for its memory
+  uint64_t reserved_bytes_ = 0;
   uint64_t load_attempts_ = 0;
   Error load_error_;
   std::map<std::string, std::deque<Job>> queues_;

@@ -23,8 +23,10 @@ async function request(path, options = {}) {
   throw new ApiError(response.status, said?.error?.message ?? `HTTP ${response.status}`);
 }
 
-export async function props() {
-  return (await request("/props")).json();
+// Of all models; or of one, which is loaded for it.
+export async function props(model) {
+  const query = model === undefined ? "" : `?model=${encodeURIComponent(model)}`;
+  return (await request(`/props${query}`)).json();
 }
 
 // Yields { text }, and last { usage, reason }. Throws ApiError, also for an answer that breaks off.

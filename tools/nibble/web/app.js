@@ -77,9 +77,20 @@ function askForKey() {
 
 const model = () => models.find(({ name }) => name === byId("model").value);
 
-function modelChanged() {
+async function modelChanged() {
   const one = model();
   if (!one) return;
+  if (!one.sampling) {  // there by name; what is told of it takes its loading
+    byId("empty-text").textContent = `${one.name} is being loaded…`;
+    try {
+      Object.assign(one, (await props(one.name)).models[0], { name: one.name });
+      notice("");
+    } catch (error) {
+      notice(error.message);
+      return;
+    }
+    if (model() !== one) return;
+  }
   localStorage.setItem("nibble.model", one.name);
   document.title = `nibble · ${one.name}`;
   recommend(one.sampling, one.context);
