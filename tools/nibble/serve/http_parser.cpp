@@ -108,12 +108,16 @@ bool HttpParser::take_line(std::string_view input, size_t* used, int too_long) {
   return false;
 }
 
+std::string_view HttpParser::within_head(std::string_view input, size_t used) const {
+  return input.substr(0, used + (limits_.header_bytes - head_bytes_) + 1);
+}
+
 size_t HttpParser::take(std::string_view input) {
   if (state_ == State::kBody) return take_body(input);
   size_t used = 0;
   while (state_ == State::kHead && used < input.size()) {
     const size_t before = used;
-    const bool whole = take_line(input, &used, has_request_line_ ? 431 : 414);
+    const bool whole = take_line(within_head(input, used), &used, has_request_line_ ? 431 : 414);
     head_bytes_ += used - before;
     if (state_ == State::kRefused) break;
     if (head_bytes_ > limits_.header_bytes) {
@@ -273,8 +277,9 @@ size_t HttpParser::take_body(std::string_view input) {
       continue;
     }
     const size_t before = used;
-    const bool whole = take_line(input, &used, 400);
-    if (body_ == Body::kTrailer) {
+    const bool trailer = body_ == Body::kTrailer;
+    const bool whole = take_line(trailer ? within_head(input, used) : input, &used, 400);
+    if (trailer) {
       head_bytes_ += used - before;
       if (head_bytes_ > limits_.header_bytes) refuse(431, "the trailer is too long");
     }

@@ -47,6 +47,9 @@ class HttpParser {
   size_t refuse(int status, std::string message);
   // Completes `line_` up to CRLF; false if there is more to come, or it was refused.
   bool take_line(std::string_view input, size_t* used, int too_long);
+  // The input up to the first byte that is too many for the headers: however the bytes come, the
+  // same one is refused, for the same reason.
+  std::string_view within_head(std::string_view input, size_t used) const;
   void take_request_line();
   void take_header();
   void finish_head();
