@@ -97,7 +97,7 @@ TEST(Help, FitsAScreen) {
   };
   EXPECT_LE(longest(top.out), 80u);
   for (const char* command : {"run", "bench", "quantize", "imatrix", "perplexity", "compare",
-                              "pull", "list", "rm", "show", "import"}) {
+                              "pull", "list", "rm", "show", "import", "serve"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0);
     EXPECT_EQ(help.err, "");

@@ -85,8 +85,7 @@ void add_pull(CLI::App& app, int* exit_code) {
             "Tries more when nothing comes (default: 5)");
   add_whole(command, "--stall", &choice->stall, {1, 3600},
             "Seconds of silence that end a connection (default: 30)");
-  add_memory_option(command, &choice->memory,
-                    "Ask before what needs more to run (default: what this machine has)");
+  add_memory_option(command, &choice->memory, "Ask before what needs more (default: what is here)");
   command->footer(kExamples);
   command->callback([choice, exit_code] {
     install_signal_handlers(3);

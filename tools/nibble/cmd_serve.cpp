@@ -170,36 +170,33 @@ int serve(const ServeChoice& choice) {
 }
 
 void add_server_options(CLI::App* app, ServeChoice* choice) {
-  app->add_option("--host", choice->host, "Address to listen on; 0.0.0.0: all (default: 127.0.0.1)")
+  app->add_option("--host", choice->host, "Address to listen on (default: 127.0.0.1)")
       ->type_name("ADDRESS");
   add_whole(app, "--port", &choice->port, {0, 65535}, "Its port; 0: any free one (default: 8080)");
   app->add_option("--api-key", choice->api.api_key,
                   "What clients must send; better in NIBBLE_API_KEY")
       ->type_name("KEY");
   app->add_option("--allow-host", choice->api.allow_hosts,
-                  "A name that clients use for this server, by a proxy")
+                  "A name that a proxy's clients use for it")
       ->type_name("NAME")
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   add_whole(app, "--parallel", &choice->sequences, {1, 64},
             "Answers at once, each with a KV cache (default: 8)");
-  add_whole(app, "--queue", &choice->queue, {0, 100'000},
-            "Prompts that may wait; more get 429 (default: 64)");
+  add_whole(app, "--queue", &choice->queue, {0, 100'000}, "Prompts that may wait (default: 64)");
   add_whole(app, "--prefix-cache", &choice->prefix_mib, {0, 1 << 20},
-            "MiB of beginnings of prompts to keep (default: 256)");
+            "MiB of prompts' beginnings kept (default: 256)");
   app->add_option_function<std::string>(
          "--prefix-dir", [choice](const std::string& text) { set_prefix_folder(text, choice); },
-         "Keep those that are used again there, for the next start (default size: 1G)")
+         "Where to keep them over restarts (default: 1G)")
       ->type_name("DIR[:SIZE]");
   add_whole(app, "--keep-alive", &choice->keep_alive, {0, 1 << 30},
-            "Unload a model unused for N seconds (default: never)");
-  app->add_option("--log-format", choice->log_format,
-                  "A line on stderr for each request: text or json (default: none)")
+            "Unload it when unused for N seconds");
+  app->add_option("--log-format", choice->log_format, "Tell each request on stderr (default: none)")
       ->check(CLI::IsMember({"text", "json"}))
       ->option_text("text|json");
-  app->add_flag("--store", choice->store,
-                "Serve what nibble list shows too, by name; clients may download more");
+  app->add_flag("--store", choice->store, "Models of nibble list too; clients may pull");
 }
 
 }  // namespace

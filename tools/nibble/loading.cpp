@@ -45,11 +45,11 @@ Result<int64_t> parse_threads(const std::string& name, const std::string& text) 
 
 void MachineChoice::add_context_option(CLI::App* app) {
   add_whole(app, "-c,--context", &context, {1, int64_t{1} << 24},
-            "Tokens it can hold (default: the model's, at most 4096)");
+            "Tokens to hold (default: the model's, up to 4096)");
 }
 
 void MachineChoice::add_threads_option(CLI::App* app) {
-  add_parsed(app, "-t,--threads", &threads, "Threads (default: the performance cores it may use)",
+  add_parsed(app, "-t,--threads", &threads, "Threads (default: performance cores it may use)",
              parse_threads);
 }
 
