@@ -45,6 +45,8 @@ class Constraint final : public TokenFilter {
   void accept(int32_t id);
   // The text is whole and nothing can follow.
   bool complete() const { return state_.end && state_.stacks.empty(); }
+  // The grammar is too ambiguous to be followed (Matcher::exhausted): nothing is allowed any more.
+  bool exhausted() const { return matcher_.exhausted(); }
 
  private:
   Matcher matcher_;

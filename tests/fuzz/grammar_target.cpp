@@ -43,8 +43,11 @@ void follow(const std::shared_ptr<const Grammar>& grammar, std::string_view byte
       std::vector<int32_t> allowed;
       constraint.all_allowed(&allowed);
       for (const int32_t other : allowed) {
-        require(constraint.allows(other), "what is listed is allowed");
+        const bool is_allowed = constraint.allows(other);
+        if (constraint.exhausted()) return;  // perhaps by another token than this
+        require(is_allowed, "what is listed is allowed");
       }
+      if (constraint.exhausted()) return;
       require(std::find(allowed.begin(), allowed.end(), token) != allowed.end(),
               "what the grammar allows is listed");
     }
