@@ -54,7 +54,8 @@ using Environment = std::map<std::string, std::string>;
                      {"TERM", "xterm"},
                      {"LC_ALL", "C.UTF-8"},
                      {"NIBBLE_THREADS", "1"}};  // several programs run at once under ctest
-  for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
+  for (const char* name :
+       {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "LLVM_PROFILE_FILE"}) {
     if (const char* value = std::getenv(name)) all[name] = value;
   }
   for (const auto& [name, value] : more) all[name] = value;

@@ -30,7 +30,10 @@ inline bool is_clear_error(const Outcome& outcome) {
 
 #if defined(NIBBLE_FAULT_SHIM)
 
+inline long faults_tried = 0;  // by all tests of this program
+
 inline Environment with_fault(const std::string& fault, Environment more = {}) {
+  faults_tried += !fault.empty();
   more["LD_PRELOAD"] = NIBBLE_FAULT_SHIM;
   more["NIBBLE_FAULT"] = fault;
   more["NIBBLE_THREADS"] = "2";
@@ -58,10 +61,14 @@ inline std::map<std::string, long> count_calls(const std::vector<std::string>& a
   return counts;
 }
 
+inline bool tries_all() {
+  return std::getenv("NIBBLE_FAULTS_ALL") != nullptr;
+}
+
 // The places to try: all when there are few of them, else the first, the last and some between.
 inline std::vector<long> places(long count, long most) {
   std::vector<long> chosen;
-  const bool all = std::getenv("NIBBLE_FAULTS_ALL") != nullptr || count <= most;
+  const bool all = tries_all() || count <= most;
   for (long i = 1; i <= count; ++i) {
     if (all || i == 1 || i == count || i % (count / most + 1) == 0) chosen.push_back(i);
   }

@@ -6,8 +6,9 @@
 //                              half of it and the process dies
 //   NIBBLE_FAULT_COUNT=FILE    writes how often each call was made, when the process ends
 //
-// Standard input, output and error are left alone, and what the C library does by itself (fopen).
-// Read next: faults_test.cpp.
+// "place" is where pages shall lie (mbind) and lie (move_pages), which have no function of their
+// own. Standard input, output and error are left alone, and what the C library does by itself
+// (fopen). Read next: faults_test.cpp.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -37,13 +38,14 @@ enum Call {
   kCreate,
   kMmap,
   kMadvise,
+  kPlace,
   kSetaffinity,
   kThread,
   kCalls
 };
-constexpr const char* kNames[kCalls] = {"read",      "write",       "fsync",  "rename",
-                                        "ftruncate", "fallocate",   "create", "mmap",
-                                        "madvise",   "setaffinity", "thread"};
+constexpr const char* kNames[kCalls] = {"read",      "write",     "fsync",       "rename",
+                                        "ftruncate", "fallocate", "create",      "mmap",
+                                        "madvise",   "place",     "setaffinity", "thread"};
 
 std::atomic<long> counts[kCalls];
 
@@ -216,6 +218,17 @@ void* mmap(void* at, size_t bytes, int protection, int flags, int fd, off_t offs
 
 int madvise(void* at, size_t bytes, int advice) noexcept {
   return strikes(kMadvise) ? -1 : static_cast<int>(syscall(SYS_madvise, at, bytes, advice));
+}
+
+long syscall(long number, ...) noexcept {
+  va_list more;
+  va_start(more, number);
+  long with[6];
+  for (long& each : with) each = va_arg(more, long);
+  va_end(more);
+  if ((number == SYS_mbind || number == SYS_move_pages) && strikes(kPlace)) return -1;
+  return original<long(long, ...)>("syscall")(number, with[0], with[1], with[2], with[3], with[4],
+                                              with[5]);
 }
 
 int sched_setaffinity(pid_t process, size_t bytes, const cpu_set_t* set) noexcept {

@@ -6,12 +6,14 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "tests/faults/fault.h"
+#include "tests/machine/real_group.h"
 #include "tests/model/random_model.h"
 #include "tests/tools/hf_model.h"
 #include "tests/tools/hf_tokenizer.h"
@@ -32,6 +34,12 @@ class Material {
                             .kv_heads = 1,
                             .head_dim = 32};
     write_model(random_model(shape), model());
+    RandomModel large = shape;  // 60 MiB
+    large.layers = 4;
+    large.embedding = 512;
+    large.feed_forward = 2048;
+    large.heads = 16;
+    write_model(random_model(large), this->large());
     std::ofstream text(folder_.file("text"));
     for (int i = 0; i < 2000; ++i) text << "t" << i % 40;
     text.close();
@@ -43,6 +51,7 @@ class Material {
     write_hf_model(hf, folder_.file("hf"));
   }
   std::string model() const { return folder_.file("model.gguf"); }
+  std::string large() const { return folder_.file("large.gguf"); }
   std::string text() const { return folder_.file("text"); }
   std::string hf() const { return folder_.file("hf"); }
 
@@ -119,6 +128,15 @@ class WriterFaults : public ::testing::TestWithParam<Writer> {
   const Folder folder_;
   std::string made_;
 };
+
+// For tools/dev faults.
+class TellHowMany : public ::testing::Environment {
+  void TearDown() override {
+    if (tries_all()) std::printf("%ld runs with a fault\n", faults_tried);
+  }
+};
+[[maybe_unused]] const auto* const tell_how_many =
+    ::testing::AddGlobalTestEnvironment(new TellHowMany);
 
 constexpr const char* kFileCalls[] = {"create", "write",     "fsync",
                                       "rename", "ftruncate", "fallocate"};
@@ -199,6 +217,20 @@ TEST(RunFaults, MemoryAdviceAndBindingAreNotNeeded) {
   }
 }
 
+TEST(RunFaults, PagesThatMayNotBePlacedAreReadWhereTheyLie) {
+  const std::string text = run(ask()).out;
+  ASSERT_NE(text, "");
+  auto arguments = ask();
+  arguments.insert(arguments.end(), {"--numa", "0", "--stats"});  // places them, and looks
+  EXPECT_GE(count_calls(arguments).at("place"), 4);
+  for (const std::string fault : {"place:1+:1", "place:1+:38", "place:2+:22"}) {
+    SCOPED_TRACE(fault);  // EPERM: a container forbids it; ENOSYS: a kernel without NUMA
+    const Outcome outcome = run(arguments, {.environment = with_fault(fault)});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, text);
+  }
+}
+
 // Each is an error that says what was refused, or something else did as well.
 TEST(RunFaults, MemoryAndThreadsThatAreRefused) {
   const std::string text = run(ask()).out;
@@ -255,6 +287,44 @@ TEST(RunFaults, OneCpuIsEnough) {
                               }});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, text);
+}
+
+// As a container with a memory limit has them, by either version. The program ends by itself,
+// before the kernel would end it.
+TEST(RunFaults, MemoryLimitsOfAControlGroup) {
+  std::string problems;
+  for (const auto& [hierarchy, file] :
+       {std::array{"/sys/fs/cgroup", "memory.max"},
+        std::array{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}}) {
+    if (const auto problem = RealGroup(hierarchy, file, "67108864").problem; !problem.empty()) {
+      problems += "\n  " + problem;
+      continue;
+    }
+    auto large = ask();
+    large[1] = material().large();
+    size_t refused = 0, done = 0;
+    for (int mib = 8; mib <= 192; mib += mib / 2) {
+      SCOPED_TRACE(std::to_string(mib) + " MiB by " + file);
+      const RealGroup group(hierarchy, file, std::to_string(mib << 20));
+      ASSERT_EQ(group.problem, "");
+      for (const auto& arguments : {ask(), large}) {
+        const Outcome outcome = run(arguments, {.before = [&group] {
+                                      if (!group.enter()) _exit(99);
+                                    }});
+        (outcome.code == 0 ? done : refused) += 1;
+        if (outcome.code == 0) continue;
+        EXPECT_EQ(outcome.code, 71) << outcome.err;
+        EXPECT_NE(outcome.err.find("the memory limit of this container (cgroup) is " +
+                                   std::to_string(mib) + ".0 MiB"),
+                  std::string::npos)
+            << outcome.err;
+      }
+    }
+    EXPECT_GE(refused, 5U);
+    EXPECT_GE(done, 5U);
+    return;
+  }
+  GTEST_SKIP() << "no control group can be made here:" << problems;
 }
 
 #if !defined(NIBBLE_SANITIZED)  // whose shadow memory is larger than any limit

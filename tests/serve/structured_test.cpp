@@ -113,6 +113,29 @@ TEST_F(StructuredTest, AnyObjectOrAGrammar) {
   EXPECT_EQ(ask({{"type", "text"}}, 1, 5).status, 200);
 }
 
+// A grammar that is too ambiguous to be followed allows nothing any more: an error that says so, in
+// a stream too, and the place is free for the next.
+TEST_F(StructuredTest, AnExhaustedGrammarEndsTheAnswerWithAnError) {
+  const std::string said = "no token of this model goes on in the grammar; allow more in it";
+  Json body = {{"prompt", "The cat is"},
+               {"grammar", "root ::= [a-z ] root root | [a-z ] root | [a-z ]"},
+               {"max_tokens", 400},
+               {"temperature", 0}};
+  const Reply whole = server_->post("/v1/completions", body);
+  EXPECT_EQ(whole.status, 400);
+  const Json error = {
+      {"message", said}, {"type", "invalid_request_error"}, {"param", nullptr}, {"code", nullptr}};
+  EXPECT_EQ(whole.json()["error"], error);
+  body["stream"] = true;
+  const Reply stream = server_->post("/v1/completions", body);
+  EXPECT_EQ(stream.status, 200);  // words had gone out
+  EXPECT_NE(stream.body.find("data: {\"error\":{\"message\":\"" + said), std::string::npos)
+      << stream.body;
+  EXPECT_EQ(stream.body.find("[DONE]"), std::string::npos);
+  body["grammar"] = "root ::= [a-z ]+";
+  EXPECT_EQ(server_->post("/v1/completions", body).status, 200);
+}
+
 // Nobody's answer depends on the company of one that is held to something.
 TEST_F(StructuredTest, OthersAreNotTouched) {
   const Json plain = {{"prompt", "Once upon a time"}, {"max_tokens", 60}, {"seed", 3}};

@@ -53,6 +53,7 @@ run_ci() {
   # tools/dev lint takes longer than all of this and is left to the developer.
   # Cross-built, on an emulated Pi 3, Pi 5 and an SVE machine; its text is compared with this machine's.
   step arm tools/dev cross arm64 --quick
+  trust | tee build-ci/trust.md
   say "ci: all passed in $SECONDS s"
   printf '%s\n' "${ci_summary[@]}"
 }

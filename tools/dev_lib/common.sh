@@ -32,10 +32,16 @@ build_preset() {
   cmake --build "build-$preset" --parallel "$jobs" "${targets[@]}" >&2
 }
 
-# test_preset PRESET [CTEST ARGUMENTS]: ends with ctest's own closing lines.
+# provenance: which commit, and when; for results that are kept.
+provenance() { printf '%s, %s' "$(git rev-parse --short HEAD 2>/dev/null || echo 'no commit')" "$(date -u +%F)"; }
+
+# test_preset PRESET [CTEST ARGUMENTS]: ends with ctest's own closing lines; keeps them for tools/dev trust.
 test_preset() {
-  local preset=$1
+  local preset=$1 status=0
   shift
   say "test $preset"
-  ctest --preset "$preset" --parallel "$jobs" "$@"
+  ctest --preset "$preset" --parallel "$jobs" "$@" || status=$?
+  cp "build-$preset/Testing/Temporary/LastTest.log" "build-$preset/tests.log"
+  provenance >"build-$preset/tests.log.of"
+  return "$status"
 }
