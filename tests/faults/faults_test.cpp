@@ -289,6 +289,26 @@ TEST(RunFaults, OneCpuIsEnough) {
   EXPECT_EQ(outcome.out, text);
 }
 
+// Some of these times are in the middle of loading, some before it and some while it answers.
+TEST(RunFaults, CtrlCWhileLoadingEndsIt) {
+  for (const int ms : {1, 3, 10, 20, 40, 60, 80, 100, 150, 250}) {
+    SCOPED_TRACE(std::to_string(ms) + " ms");
+    const Folder folder;
+    const pid_t child = fork();
+    if (child == 0) {
+      for (const auto& [name, to] : {std::pair{"out", stdout}, {"err", stderr}}) {
+        if (freopen(folder.file(name).c_str(), "w", to) == nullptr) _exit(99);
+      }
+      become_program({"run", material().large(), "-p", "t1", "--ignore-eos", "-n", "100000"}, {},
+                     {});
+    }
+    usleep(static_cast<useconds_t>(ms) * 1000);
+    kill(child, SIGINT);
+    EXPECT_EQ(wait_for_exit(child), 130);
+    EXPECT_EQ(read_bytes(folder.file("err")).find("nibble: "), std::string::npos);
+  }
+}
+
 // As a container with a memory limit has them, by either version. The program ends by itself,
 // before the kernel would end it.
 TEST(RunFaults, MemoryLimitsOfAControlGroup) {

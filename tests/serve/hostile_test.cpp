@@ -257,6 +257,26 @@ TEST_F(HostileTest, AnIdleServerUsesNoTime) {
   EXPECT_LE(cpu() - before, 1) << "in hundredths of a second";
 }
 
+// Pages that are gone: each answer is an error that says so, and the server lives.
+TEST(ServerLoses, AModelThatIsCutShortWhileServed) {
+  const Folder folder;
+  const std::string model = folder.file("cut.gguf");
+  std::filesystem::copy_file(kModel, model);
+  Server server({}, {}, model);
+  ASSERT_NE(server.port(), 0) << server.said();
+  EXPECT_EQ(server.post(kText, kStory).status, 200);
+  std::filesystem::resize_file(model, 100'000);
+  for (int i = 0; i < 2; ++i) {
+    const Reply lost = server.post(kText, kStory);
+    EXPECT_EQ(lost.status, 500);
+    EXPECT_NE(lost.body.find("cut.gguf: could not be read at byte"), std::string::npos)
+        << lost.body;
+    EXPECT_EQ(lost.json()["error"]["type"], "server_error");
+  }
+  EXPECT_EQ(server.get("/health").status, 200);
+  EXPECT_EQ(server.stop(), 0);
+}
+
 TEST(ServerStops, AndFinishesWhatItHasBegun) {
   Server server({"--parallel", "1"}, {{"NIBBLE_ISA", "scalar"}});
   ASSERT_NE(server.port(), 0) << server.said();
