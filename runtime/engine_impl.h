@@ -3,13 +3,13 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "nibble/nibble.h"
 #include "runtime/machine/thread_team.h"
 #include "runtime/machine/topology.h"
+#include "runtime/machine/turns.h"
 #include "runtime/ops/kernel_set.h"
 
 namespace nibble {
@@ -20,7 +20,7 @@ struct Engine::Impl {
   Topology topology;
   KernelSet kernels;
   std::unique_ptr<ThreadTeam> team;
-  std::mutex regions;  // held by whoever uses the team
+  Turns regions;  // held by whoever uses the team
   std::vector<std::string> notes;
 };
 

@@ -1,5 +1,6 @@
 // Opening a model: file, architecture, weights, tokenizer, chat template.
 #include <algorithm>
+#include <mutex>
 
 #include "runtime/engine_impl.h"
 #include "runtime/machine/node_model.h"
@@ -85,14 +86,23 @@ Result<std::shared_ptr<Model>> Model::load(std::shared_ptr<Engine> engine, const
   choose_workers(&impl);
   OutputHead& head = impl.network.head();
   {
-    const std::lock_guard lock(machine.regions);
+    std::unique_lock lock(machine.regions);
     machine.team->use(impl.decoders);
+    // The steps of other models go on meanwhile.
+    const auto others_turn = [&] {
+      lock.unlock();
+      lock.lock();
+      machine.team->use(impl.decoders);
+    };
     const ThreadTeam::Caller caller(*machine.team);
     const bool screened =
         options.head == HeadMode::kScreened && head.screen_bytes(machine.kernels) > 0;
     if (screened) loader.leave_in_place(head.exact);
-    NIBBLE_TRY(impl.packed, loader.pack(*machine.team, options.progress));
-    if (screened) NIBBLE_TRY_VOID(head.build_screen(machine.kernels, *machine.team, impl.file));
+    NIBBLE_TRY(impl.packed, loader.pack(*machine.team, options.progress, others_turn));
+    if (screened) {
+      NIBBLE_TRY_VOID(head.build_screen(machine.kernels, *machine.team, impl.file,
+                                        OutputHead::kWorthScreening, others_turn));
+    }
   }
   impl.placed = impl.packed.sample();
   impl.placed.add(head.memory().sample());

@@ -18,9 +18,6 @@ std::string shape_text(const std::vector<uint64_t>& dims) {
   return text + "]";
 }
 
-// Source pages are given back after so many bytes: far more than a system call costs.
-constexpr size_t kReleaseBytes = 8 << 20;
-
 // A shape without trailing ones: writers differ in whether they keep them.
 std::vector<uint64_t> trimmed(std::vector<uint64_t> dims) {
   while (dims.size() > 1 && dims.back() == 1) dims.pop_back();
@@ -126,7 +123,8 @@ void RowPlaces::settle(const NodeArena& arena) const {
   }
 }
 
-Result<NodeArena> WeightLoader::pack(ThreadTeam& team, const WeightProgress& progress) {
+Result<NodeArena> WeightLoader::pack(ThreadTeam& team, const WeightProgress& progress,
+                                     const std::function<void()>& between) {
   NIBBLE_CHECK(parts_ == FileParts::kAll);
   const TeamPlan& plan = team.plan();
   NodeArena arena;
@@ -146,7 +144,7 @@ Result<NodeArena> WeightLoader::pack(ThreadTeam& team, const WeightProgress& pro
   double done = 0;
   for (const RowPlaces& place : places) {
     place.settle(arena);
-    NIBBLE_TRY_VOID(pack_one(*place.matrix(), team));
+    NIBBLE_TRY_VOID(pack_one(*place.matrix(), team, between));
     NIBBLE_TRY_VOID(file_.check_read());
     done += static_cast<double>(place.matrix()->bytes());
     if (progress && !progress(std::min(done / all, 1.0))) {
@@ -156,31 +154,28 @@ Result<NodeArena> WeightLoader::pack(ThreadTeam& team, const WeightProgress& pro
   return arena;
 }
 
-Result<void> WeightLoader::pack_one(const PackedMatrix& matrix, ThreadTeam& team) const {
+Result<void> WeightLoader::pack_one(const PackedMatrix& matrix, ThreadTeam& team,
+                                    const std::function<void()>& between) const {
   const size_t source_row_bytes = row_bytes(matrix.format, matrix.k);
-  const size_t tile = matrix.kernel->tile_n;
-  // Packed and source bytes are both resident for one slice a thread at a time.
-  const size_t slice = std::max<size_t>(1, kReleaseBytes / (tile * source_row_bytes)) * tile;
   std::atomic<uint64_t> bad{UINT64_MAX};  // row << 32 | block of the first scale not finite
-  team.run([&](int worker) {
-    const Range rows = team.range(matrix.n, tile, worker);
-    for (size_t first = rows.begin; first < rows.end; first += slice) {
-      const size_t count = std::min(slice, rows.end - first);
-      const uint8_t* source = matrix.source->data + (matrix.source_row + first) * source_row_bytes;
-      auto* destination = const_cast<uint8_t*>(matrix.at(first));  // the arena's, not the file's
-      PackResult result;
-      if (matrix.kernel->layout == Layout::kRowMajor) {
-        std::memcpy(destination, source, count * source_row_bytes);
-      } else {
-        result =
-            pack_rows(matrix.format, matrix.kernel->layout, source, count, matrix.k, destination);
-      }
-      file_.release_pages(source, count * source_row_bytes);
-      if (result.finite) continue;
-      const uint64_t mine = (matrix.source_row + first + result.row) << 32 | result.block;
-      uint64_t seen = bad.load();
-      while (mine < seen && !bad.compare_exchange_weak(seen, mine)) {
-      }
+  // Packed and source bytes are both resident for one slice a thread at a time.
+  in_slices(team, matrix.n, matrix.kernel->tile_n, source_row_bytes, between, [&](Range rows) {
+    const size_t count = rows.end - rows.begin;
+    const uint8_t* source =
+        matrix.source->data + (matrix.source_row + rows.begin) * source_row_bytes;
+    auto* destination = const_cast<uint8_t*>(matrix.at(rows.begin));  // the arena's, not the file's
+    PackResult result;
+    if (matrix.kernel->layout == Layout::kRowMajor) {
+      std::memcpy(destination, source, count * source_row_bytes);
+    } else {
+      result =
+          pack_rows(matrix.format, matrix.kernel->layout, source, count, matrix.k, destination);
+    }
+    file_.release_pages(source, count * source_row_bytes);
+    if (result.finite) return;
+    const uint64_t mine = (matrix.source_row + rows.begin + result.row) << 32 | result.block;
+    uint64_t seen = bad.load();
+    while (mine < seen && !bad.compare_exchange_weak(seen, mine)) {
     }
   });
   if (const uint64_t found = bad.load(); found != UINT64_MAX) {

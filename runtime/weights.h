@@ -8,6 +8,7 @@
 // Read next: simd/layout.h, model/architecture.h, machine/node_arena.h.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -105,6 +106,31 @@ class RowPlaces {
   std::vector<NodeRows> places_;
 };
 
+// Source pages are given back after so many bytes: far more than a system call costs.
+inline constexpr size_t kSliceBytes = 8 << 20;
+
+// fn(rows) for all rows [0, count), each worker its part, about `slice_bytes` of them in a region:
+// so short that others' steps can come between. `unit` rows are not parted; one has `row_bytes`.
+template <typename Fn>
+void in_slices(ThreadTeam& team, size_t count, size_t unit, size_t row_bytes,
+               const std::function<void()>& between, Fn&& fn) {
+  const size_t slice = std::max<size_t>(1, kSliceBytes / (unit * row_bytes)) * unit;
+  std::vector<Range> left;  // by worker: others' regions may change what range() says
+  for (int worker = 0; worker < team.size(); ++worker) {
+    left.push_back(team.range(count, unit, worker));
+  }
+  const auto is_left = [](const Range& rows) { return !rows.empty(); };
+  while (std::any_of(left.begin(), left.end(), is_left)) {
+    team.run([&](int worker) {
+      Range& mine = left[static_cast<size_t>(worker)];
+      const Range now{mine.begin, std::min(mine.end, mine.begin + slice)};
+      if (!now.empty()) fn(now);
+      mine.begin = now.end;
+    });
+    between();
+  }
+}
+
 class WeightLoader {
  public:
   // With kHeader no data is read: vectors are ones, and pack() may not be called.
@@ -130,9 +156,10 @@ class WeightLoader {
   void leave_in_place(const PackedMatrix& matrix) { left_ = &matrix; }
 
   // Packs what was asked for. The pointers given to matrix() and stacked() must still be valid.
-  // Errors: 71 no memory; 65 a scale that is not finite (tensor, row and block); kInterrupted by
-  // `progress`.
-  Result<NodeArena> pack(ThreadTeam& team, const WeightProgress& progress);
+  // Between regions `between` is called, where others may use the team. Errors: 71 no memory; 65 a
+  // scale that is not finite (tensor, row and block); kInterrupted by `progress`.
+  Result<NodeArena> pack(ThreadTeam& team, const WeightProgress& progress,
+                         const std::function<void()>& between);
 
   // Names of tensors in the file that nobody asked for.
   std::vector<std::string> unused() const;
@@ -143,7 +170,8 @@ class WeightLoader {
 
  private:
   Result<const GgufTensor*> find(const std::string& name, const std::vector<uint64_t>& dims);
-  Result<void> pack_one(const PackedMatrix& matrix, ThreadTeam& team) const;
+  Result<void> pack_one(const PackedMatrix& matrix, ThreadTeam& team,
+                        const std::function<void()>& between) const;
 
   const GgufFile& file_;
   const KernelSet& kernels_;

@@ -22,7 +22,7 @@ class Turn {
     return team;
   }
 
-  std::lock_guard<std::mutex> lock_;
+  std::lock_guard<Turns> lock_;
   ThreadTeam::Caller caller_;
 };
 

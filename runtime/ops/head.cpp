@@ -11,9 +11,6 @@
 namespace nibble {
 namespace {
 
-// Source pages are given back after so many bytes: far more than a system call costs.
-constexpr size_t kReleaseBytes = 8 << 20;
-
 // One thread's share of the `top` largest lower bounds: their least, once there are that many, can
 // only rise.
 class TopBounds {
@@ -50,7 +47,8 @@ uint64_t OutputHead::screen_bytes(const KernelSet& kernels, uint64_t least_bytes
 }
 
 Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team,
-                                      const GgufFile& file, uint64_t least_bytes) {
+                                      const GgufFile& file, uint64_t least_bytes,
+                                      const std::function<void()>& between) {
   if (screen_bytes(kernels, least_bytes) == 0) return {};
   const size_t n = exact.n;
   const size_t k = exact.k;
@@ -71,12 +69,10 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
   std::atomic<size_t> bad{SIZE_MAX};
   const auto dequantize = kernels.fn(Op::kDequantizeRow, exact.format).dequantize;
   const auto quantize = kernels.fn(Op::kToQ4_0).to_q4_0;
-  team.run([&](int worker) {
-    const size_t q4_bytes = row_bytes(Format::kQ4_0, k);
+  const size_t q4_bytes = row_bytes(Format::kQ4_0, k);
+  in_slices(team, n, kernel.tile_n, exact.tile_bytes, between, [&](Range mine) {
     std::vector<float> row(k);
     std::vector<uint8_t> rows(kernel.tile_n * q4_bytes);
-    const Range mine = team.range(n, kernel.tile_n, worker);
-    size_t released = mine.begin;
     for (size_t first = mine.begin; first < mine.end; first += kernel.tile_n) {
       const size_t count = std::min<size_t>(kernel.tile_n, mine.end - first);
       for (size_t i = 0; i < count; ++i) {
@@ -94,12 +90,8 @@ Result<void> OutputHead::build_screen(const KernelSet& kernels, ThreadTeam& team
       }
       pack_rows(Format::kQ4_0, kernel.layout, rows.data(), count, k,
                 const_cast<uint8_t*>(screen.at(first)));  // this head's own memory
-      const size_t bytes = (first + count - released) * exact.tile_bytes;
-      if (bytes >= kReleaseBytes || first + count == mine.end) {
-        file.release_pages(exact.at(released), bytes);
-        released = first + count;
-      }
     }
+    file.release_pages(exact.at(mine.begin), (mine.end - mine.begin) * exact.tile_bytes);
   });
   if (bad.load() != SIZE_MAX) {
     return Error{ErrorCode::kData, file.path() + ": output head: row " +

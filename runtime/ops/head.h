@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "nibble/result.h"
@@ -31,9 +32,11 @@ class OutputHead {
   static constexpr uint64_t kWorthScreening = 64 << 20;
 
   // Builds the screen if this is a float head of at least `least_bytes`, and lets go of the file's
-  // pages behind itself. Error 71: no memory; 65: a row that is not finite, by number.
-  Result<void> build_screen(const KernelSet& kernels, ThreadTeam& team, const GgufFile& file,
-                            uint64_t least_bytes = kWorthScreening);
+  // pages behind itself. Between regions `between` is called, where others may use the team. Error
+  // 71: no memory; 65: a row that is not finite, by number.
+  Result<void> build_screen(
+      const KernelSet& kernels, ThreadTeam& team, const GgufFile& file,
+      uint64_t least_bytes = kWorthScreening, const std::function<void()>& between = [] {});
 
   // What build_screen() will allocate: the screen and the rows' errors; 0 where there is none.
   uint64_t screen_bytes(const KernelSet& kernels, uint64_t least_bytes = kWorthScreening) const;
