@@ -17,6 +17,7 @@
 
 #include "nibble/nibble.h"
 #include "runtime/file/atomic_file.h"
+#include "runtime/file/checksum.h"
 #include "runtime/file/concat.h"
 #include "simd/abi.h"
 
@@ -40,46 +41,6 @@ struct Header {
   uint64_t checksum = 0;  // of all that is before and behind it
 };
 static_assert(sizeof(Header) == 40);
-
-// Against damage, not against malice: 32 bytes at a time, in four chains.
-class Checksum {
- public:
-  void add(const void* data, size_t bytes) {
-    const auto* at = static_cast<const uint8_t*>(data);
-    for (; bytes >= 32; bytes -= 32, at += 32) {
-      uint64_t words[4];
-      std::memcpy(words, at, sizeof(words));
-      for (size_t i = 0; i < 4; ++i) mix(i, words[i]);
-    }
-    uint64_t last[4] = {};
-    std::memcpy(last, at, bytes);
-    for (size_t i = 0; i < 4; ++i) mix(i, last[i]);
-    mix(0, bytes);
-  }
-  void add(std::string_view text) { add(text.data(), text.size()); }
-  template <typename T>
-  void add_value(const T& value) {
-    add(&value, sizeof(value));
-  }
-  uint64_t value() const {
-    uint64_t out = 0;
-    for (const uint64_t chain : chains_) out = spread(out ^ chain);
-    return out;
-  }
-
- private:
-  static uint64_t spread(uint64_t x) {  // the finaliser of SplitMix64 (Steele, Lea, Flood 2014)
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-    return x ^ (x >> 31);
-  }
-  // For a given chain any change of the word changes it, and the other way round.
-  void mix(size_t i, uint64_t word) {
-    const uint64_t x = (chains_[i] ^ word) * 0x9E3779B97F4A7C15u;
-    chains_[i] = x ^ (x >> 29);
-  }
-  std::array<uint64_t, 4> chains_ = {1, 2, 3, 4};
-};
 
 uint64_t checksum_of(const Header& header, std::span<const int32_t> tokens,
                      std::span<const uint8_t> state) {
@@ -131,32 +92,17 @@ class File {
 
 }  // namespace
 
-uint64_t prefix_identity(const GgufFile& file, const KvCache& cache, int64_t variant) {
+uint64_t prefix_identity(uint64_t content, const KvCache& cache, int64_t variant) {
   Checksum sum;
   sum.add(version());
-  sum.add_value(file.file_bytes());
-  struct stat info = {};
-  if (stat(file.path().c_str(), &info) == 0) {
-    sum.add_value(static_cast<int64_t>(info.st_mtim.tv_sec));
-    sum.add_value(static_cast<int64_t>(info.st_mtim.tv_nsec));
-  }
-  // Some of every tensor: a file that was copied over another of its time and size is another.
-  for (const GgufTensor& tensor : file.tensors()) {
-    sum.add(tensor.name);
-    for (const uint64_t extent : tensor.dims) sum.add_value(extent);
-    const uint64_t some = std::min<uint64_t>(tensor.bytes, 256);
-    sum.add(tensor.data, some);
-    sum.add(tensor.data + (tensor.bytes - some) / 2, some);
-  }
+  sum.add_value(content);
   sum.add_value(static_cast<int64_t>(cache.format()));
   sum.add_value(static_cast<uint64_t>(cache.state_bytes()));
   sum.add_value(variant);
   return sum.value();
 }
 
-Result<std::unique_ptr<PrefixStore>> PrefixStore::open(const std::string& folder,
-                                                       uint64_t budget_bytes, uint64_t identity,
-                                                       Note note) {
+Result<void> PrefixStore::make_folder(const std::string& folder) {
   std::error_code error;
   const bool made = fs::create_directories(folder, error);
   if (!error && made) fs::permissions(folder, fs::perms::owner_all, error);  // prompts are private
@@ -168,6 +114,12 @@ Result<std::unique_ptr<PrefixStore>> PrefixStore::open(const std::string& folder
                         error ? error.message() : "it is no folder that can be written",
                         "; choose another folder")};
   }
+  return {};
+}
+
+std::unique_ptr<PrefixStore> PrefixStore::open(const std::string& folder, uint64_t budget_bytes,
+                                               uint64_t identity, Note note) {
+  std::error_code error;
   std::unique_ptr<PrefixStore> store(
       new PrefixStore(folder, budget_bytes, identity, std::move(note)));
   for (const auto& entry : fs::directory_iterator(folder, error)) {

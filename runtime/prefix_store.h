@@ -2,11 +2,11 @@
 // system prompt is computed once and not at each start.
 //
 // A file holds the tokens of the conversation from its first on, which are compared, and the keys
-// and values of the last NIBBLE_KEY_BLOCK of them. It is valid for one model file, version of this
-// program and form of the cache; bits do not depend on threads or instruction sets, so neither does
-// the file. Files are written by a thread of their own, whole or not at all; the least lately used
-// go first. What is damaged or someone else's is left alone and computed anew. Several programs may
-// share a folder. One thread may use a store. Read next: prefix_cache.h.
+// and values of the last NIBBLE_KEY_BLOCK of them. It is valid for one model (content_hash.h),
+// version of this program and form of the cache; bits do not depend on threads or instruction sets,
+// so neither does the file. Files are written by a thread of their own, whole or not at all; the
+// least lately used go first. What is damaged or someone else's is left alone and computed anew.
+// Several programs may share a folder. One thread may use a store. Read next: prefix_cache.h.
 #pragma once
 
 #include <condition_variable>
@@ -22,23 +22,24 @@
 #include <vector>
 
 #include "nibble/result.h"
-#include "runtime/file/gguf.h"
 #include "runtime/kv_cache.h"
 
 namespace nibble {
 
-// What a block is valid for, as a number that any difference changes. `variant`: what else keys and
-// values depend on.
-uint64_t prefix_identity(const GgufFile& file, const KvCache& cache, int64_t variant);
+// What a block is valid for, as a number that any difference changes. `content`: content_hash() of
+// the model's file; `variant`: what else keys and values depend on.
+uint64_t prefix_identity(uint64_t content, const KvCache& cache, int64_t variant);
 
 class PrefixStore {
  public:
   using Note = std::function<void(const std::string&)>;
 
-  // Makes the folder where it is missing. `budget_bytes`: of all its files. `note` (or null) hears,
-  // on any thread, of what is wrong with files. Errors: 73, 77.
-  static Result<std::unique_ptr<PrefixStore>> open(const std::string& folder, uint64_t budget_bytes,
-                                                   uint64_t identity, Note note);
+  // Where it is missing. Errors: 73, 77.
+  static Result<void> make_folder(const std::string& folder);
+  // Of a folder that is there. `budget_bytes`: of all its files. `note` (or null) hears, on any
+  // thread, of what is wrong with files.
+  static std::unique_ptr<PrefixStore> open(const std::string& folder, uint64_t budget_bytes,
+                                           uint64_t identity, Note note);
   ~PrefixStore();  // writes what waits
 
   // Whether load() may find it.

@@ -114,6 +114,8 @@ class GgufFile {
   Result<const GgufArray*> get_array(std::string_view key) const;
 
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
+  // The files, in order.
+  const std::vector<std::unique_ptr<Mapping>>& mappings() const { return mappings_; }
   const GgufTensor* tensor(std::string_view name) const;
 
   // Whether `path` names one of the mapped files, by whatever link: writing it would lose them.

@@ -97,6 +97,18 @@ size_t page_size_bytes() {
   return static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
+namespace {
+
+FileStamp stamp_of(const struct stat& status) {
+  const auto ns = [](const timespec& time) {
+    return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+  };
+  return {status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size), ns(status.st_mtim),
+          ns(status.st_ctim)};
+}
+
+}  // namespace
+
 Result<Mapping> Mapping::open(const std::string& path) {
   if (path.find('\0') != std::string::npos) {
     return Error{ErrorCode::kNoInput, "a file name contains a NUL byte"};
@@ -119,8 +131,8 @@ Result<Mapping> Mapping::open(const std::string& path) {
   Mapping mapping;
   mapping.data_ = static_cast<const uint8_t*>(data);
   mapping.size_ = bytes;
-  mapping.device_ = status.st_dev;
-  mapping.inode_ = status.st_ino;
+  mapping.path_ = path;
+  mapping.stamp_ = stamp_of(status);
   mapping.watch_ = watch_pages(mapping.data_, bytes);
   return mapping;
 }
@@ -128,24 +140,29 @@ Result<Mapping> Mapping::open(const std::string& path) {
 Mapping::Mapping(Mapping&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
-      device_(other.device_),
-      inode_(other.inode_),
+      path_(std::move(other.path_)),
+      stamp_(other.stamp_),
       watch_(std::exchange(other.watch_, -1)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   Mapping taken(std::move(other));
   std::swap(data_, taken.data_);
   std::swap(size_, taken.size_);
-  std::swap(device_, taken.device_);
-  std::swap(inode_, taken.inode_);
+  std::swap(path_, taken.path_);
+  std::swap(stamp_, taken.stamp_);
   std::swap(watch_, taken.watch_);
   return *this;
 }
 
 bool Mapping::is_file(const std::string& path) const {
   struct stat status {};
-  return data_ != nullptr && stat(path.c_str(), &status) == 0 && status.st_dev == device_ &&
-         status.st_ino == inode_;
+  return data_ != nullptr && stat(path.c_str(), &status) == 0 && status.st_dev == stamp_.device &&
+         status.st_ino == stamp_.inode;
+}
+
+bool Mapping::is_unchanged() const {
+  struct stat status {};
+  return stat(path_.c_str(), &status) == 0 && stamp_of(status) == stamp_;
 }
 
 Mapping::~Mapping() {

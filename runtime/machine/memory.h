@@ -16,6 +16,15 @@ namespace nibble {
 // Bytes of a page of this system.
 size_t page_size_bytes();
 
+// Which file, and which state of it: whatever is written to a file changes one of these.
+struct FileStamp {
+  uint64_t device = 0, inode = 0, size = 0;
+  int64_t modified_ns = 0;
+  int64_t changed_ns = 0;  // also by a tool that sets the time above; no program can set this one
+
+  bool operator==(const FileStamp&) const = default;
+};
+
 // A whole regular file, mapped read-only and private. Unmapped by the destructor. Where the file is
 // cut short or its disk fails, reads of what is gone give zeros, and lost() tells (lost_pages.h).
 class Mapping {
@@ -35,6 +44,11 @@ class Mapping {
   // Whether `path` names the mapped file, by whatever link.
   bool is_file(const std::string& path) const;
 
+  // When it was mapped.
+  const FileStamp& stamp() const { return stamp_; }
+  // Whether its path names the same file still, and nobody wrote to it since.
+  bool is_unchanged() const;
+
   // The offset of a page that could not be read; nothing while all reads were good.
   std::optional<uint64_t> lost() const;
 
@@ -46,7 +60,8 @@ class Mapping {
  private:
   const uint8_t* data_ = nullptr;
   uint64_t size_ = 0;
-  uint64_t device_ = 0, inode_ = 0;
+  std::string path_;
+  FileStamp stamp_;
   int watch_ = -1;
 };
 

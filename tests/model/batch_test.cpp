@@ -10,6 +10,7 @@
 
 #include "nibble/prompt.h"
 #include "tests/model/random_model.h"
+#include "tests/model/story_test.h"
 
 namespace nibble {
 namespace {
@@ -44,17 +45,8 @@ void expect_same(const Completion& a, const Completion& b) {
   }
 }
 
-class BatchTest : public testing::Test {
+class BatchTest : public StoryTest {
  protected:
-  static void SetUpTestSuite() {
-    auto engine = Engine::create({.threads = 2, .isa = ""});
-    ASSERT_TRUE(engine) << engine.error().message;
-    auto model = Model::load(*engine, kModel);
-    ASSERT_TRUE(model) << model.error().message;
-    model_ = *model;
-  }
-  static void TearDownTestSuite() { model_ = nullptr; }
-
   static std::unique_ptr<Batch> make(const BatchOptions& options = {}) {
     auto batch = Batch::create(model_, options);
     EXPECT_TRUE(batch) << batch.error().message;
@@ -75,11 +67,7 @@ class BatchTest : public testing::Test {
     q.options.logprobs = 3;
     return q;
   }
-
-  static std::shared_ptr<Model> model_;
 };
-
-std::shared_ptr<Model> BatchTest::model_;
 
 TEST_F(BatchTest, AnswersAreThoseOfASessionAloneWhoeverJoinsAndLeaves) {
   auto batch = make({.context = 1024, .sequences = 3, .batch = 64});

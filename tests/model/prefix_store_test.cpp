@@ -3,40 +3,32 @@
 #include "runtime/prefix_store.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <thread>
 
 #include "nibble/batch.h"
+#include "runtime/file/gguf.h"
+#include "tests/model/story_test.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
 
-const char* const kModel = NIBBLE_SOURCE_DIR "/tools/models/stories-gemma3-qat-q4_0.gguf";
-
-class PrefixStoreTest : public testing::Test {
+class PrefixStoreTest : public StoryTest {
  protected:
-  static void SetUpTestSuite() {
-    auto engine = Engine::create({.threads = 2, .isa = ""});
-    ASSERT_TRUE(engine) << engine.error().message;
-    auto model = Model::load(*engine, kModel);
-    ASSERT_TRUE(model) << model.error().message;
-    model_ = *model;
-  }
-  static void TearDownTestSuite() { model_ = nullptr; }
-
   PrefixStoreTest() {
     std::string pattern = (fs::temp_directory_path() / "nibble-prefix-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
   }
   ~PrefixStoreTest() override { fs::remove_all(folder_); }
 
-  std::unique_ptr<Batch> make(KvFormat kv = KvFormat::kF16, uint64_t bytes = uint64_t{1} << 30) {
+  std::unique_ptr<Batch> make(KvFormat kv = KvFormat::kF16, uint64_t bytes = uint64_t{1} << 30,
+                              const std::shared_ptr<Model>& model = model_) {
     BatchOptions options;
     options.context = 1024;
     options.sequences = 1;
@@ -47,7 +39,7 @@ class PrefixStoreTest : public testing::Test {
       const std::lock_guard lock(mutex_);
       notes_.push_back(text);
     };
-    auto batch = Batch::create(model_, options);
+    auto batch = Batch::create(model, options);
     EXPECT_TRUE(batch) << batch.error().message;
     return batch ? std::move(*batch) : nullptr;
   }
@@ -101,13 +93,10 @@ class PrefixStoreTest : public testing::Test {
     return notes_;
   }
 
-  static std::shared_ptr<Model> model_;
   std::string folder_;
   std::mutex mutex_;
   std::vector<std::string> notes_;
 };
-std::shared_ptr<Model> PrefixStoreTest::model_;
-
 TEST_F(PrefixStoreTest, TheNextBatchGoesOnFromThere) {
   for (const KvFormat kv : {KvFormat::kF16, KvFormat::kF32}) {
     Completion fresh;
@@ -210,6 +199,81 @@ TEST_F(PrefixStoreTest, NoMoreThanAllowedAndTheOldestGo) {
   EXPECT_TRUE(files().empty());
   ask(*small, 2);
   EXPECT_EQ(ask(*small, 2).stats.cached_tokens, 384);  // in memory
+}
+
+// A copy of the model, to be changed in place: neither its size nor its time tells.
+class OtherWeights {
+ public:
+  explicit OtherWeights(std::string path) : path_(std::move(path)) {
+    fs::copy(kStoryModel, path_);
+    keep_time();
+  }
+  // Adds one to a byte of a tensor's data, where no sample of a tensor would be taken.
+  void change() const {
+    auto file = GgufFile::open(path_);
+    ASSERT_TRUE(file);
+    const GgufTensor* tensor = file->tensor("blk.0.attn_k.weight");
+    ASSERT_NE(tensor, nullptr);
+    const uint64_t at = tensor->offset + tensor->bytes / 3 / 18 * 18 + 7;  // within a block's codes
+    std::fstream out(path_, std::ios::binary | std::ios::in | std::ios::out);
+    out.seekg(static_cast<std::streamoff>(at));
+    const int byte = out.get();
+    out.seekp(static_cast<std::streamoff>(at));
+    out.put(static_cast<char>(byte ^ 0x11));
+    out.close();
+    keep_time();
+  }
+  std::shared_ptr<Model> load() const {
+    auto engine = Engine::create({.threads = 2, .isa = ""});
+    auto model = Model::load(*engine, path_);
+    EXPECT_TRUE(model) << model.error().message;
+    return *model;
+  }
+
+ private:
+  void keep_time() const {
+    const timespec times[2] = {{1'000'000, 0}, {1'000'000, 0}};
+    ASSERT_EQ(utimensat(AT_FDCWD, path_.c_str(), times, 0), 0);
+  }
+  std::string path_;
+};
+
+TEST_F(PrefixStoreTest, OtherWeightsOfTheSameSizeAndTimeShareNothing) {
+  const OtherWeights file(folder_ + "/model.gguf");
+  const auto first = file.load();
+  const auto ask_twice = [&](const std::shared_ptr<Model>& model) {
+    const auto batch = make(KvFormat::kF16, uint64_t{1} << 30, model);
+    const Completion answer = ask(*batch);
+    ask(*batch);
+    return answer;
+  };
+  ask_twice(first);
+  EXPECT_EQ(ask_twice(file.load()).stats.cached_tokens, 384);
+  // The same bytes elsewhere, at another time, are the same model.
+  EXPECT_EQ(ask_twice(model_).stats.cached_tokens, 384);
+  for (int i = 0; i < 2; ++i) {  // at once, and where what the file was is on record
+    file.change();
+    const auto other = file.load();
+    EXPECT_EQ(ask_twice(other).stats.cached_tokens, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(3100));
+    EXPECT_EQ(ask_twice(other).stats.cached_tokens, 384);
+  }
+  const auto records =
+      std::count_if(fs::directory_iterator(folder_), fs::directory_iterator(),
+                    [](const auto& entry) { return entry.path().extension() == ".nid"; });
+  EXPECT_GE(records, 2);
+}
+
+TEST_F(PrefixStoreTest, AFileThatChangesBehindItsModelIsNotTrusted) {
+  const OtherWeights file(folder_ + "/model.gguf");
+  const auto model = file.load();
+  file.change();
+  const auto batch = make(KvFormat::kF16, uint64_t{1} << 30, model);
+  ask(*batch);
+  ask(*batch);
+  EXPECT_TRUE(files().empty());
+  ASSERT_EQ(notes().size(), 1u);
+  EXPECT_NE(notes()[0].find("was changed"), std::string::npos) << notes()[0];
 }
 
 TEST_F(PrefixStoreTest, AFolderThatCannotBe) {
