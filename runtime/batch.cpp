@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runtime/answer.h"
+#include "runtime/content_hash.h"
 #include "runtime/engine_impl.h"
 #include "runtime/memory_plan.h"
 #include "runtime/prefix_cache.h"
@@ -25,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kMostSequences = 64;
 // Prompt tokens of a step while answers are being said: those then come less than half as often.
-constexpr size_t kSlice = 16;
+constexpr size_t kSlice = 12;
 constexpr size_t kBlock = NIBBLE_KEY_BLOCK;
 
 double seconds_since(Clock::time_point start) {
@@ -140,12 +141,18 @@ Result<std::unique_ptr<Batch>> Batch::create(std::shared_ptr<Model> model,
   for (KvCache& cache : impl.caches) impl.unused.push_back(&cache);
   std::unique_ptr<PrefixStore> store;
   if (!options.prefix_folder.empty()) {
+    const std::string& folder = options.prefix_folder;
+    NIBBLE_TRY_VOID(PrefixStore::make_folder(folder));
     // Rotations of long contexts may be others.
     const int64_t variant = impl.model->impl().network.has_long_rope() ? impl.context : 0;
-    const uint64_t identity =
-        prefix_identity(impl.model->impl().file, impl.caches.front(), variant);
-    NIBBLE_TRY(store, PrefixStore::open(options.prefix_folder, options.prefix_folder_bytes,
-                                        identity, options.note));
+    const auto content = content_hash(impl.model->impl().file, folder);
+    if (content) {
+      store =
+          PrefixStore::open(folder, options.prefix_folder_bytes,
+                            prefix_identity(*content, impl.caches.front(), variant), options.note);
+    } else if (options.note) {
+      options.note(content.error().message + "; " + folder + " is not used");
+    }
   }
   impl.prefixes = PrefixCache(options.prefix_bytes, std::move(store));
   return result;
