@@ -1,9 +1,6 @@
 // nibble pull, and names that are downloaded where a MODEL stands, as a person or a script calls
 // them: killed in the middle and started again, on a full disk, at a terminal.
-#include <fstream>
-
-#include "tests/cli/child.h"
-#include "tests/hub/fake_hub.h"
+#include "tests/hub/story_hub.h"
 #include "tests/model/edited_model.h"
 
 namespace nibble::test {
@@ -11,29 +8,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-class HubCommand : public testing::Test {
+class HubCommand : public StoryHub {
  protected:
-  HubCommand() {
-    hub_.repositories["a/b"]["m-Q4_0.gguf"] = read_file(kModel);
-    environment_ = {{"HOME", home_.path()},
-                    {"OLLAMA_MODELS", home_.file("none")},
-                    {"NIBBLE_HOME", home_.file("store")},
-                    {"HF_ENDPOINT", hub_.address()}};
-  }
   Outcome nibble(const std::vector<std::string>& arguments) {
     return run(arguments, {.environment = environment_});
   }
   std::string place() const { return home_.file("store/models/hf/a/b/m-Q4_0.gguf"); }
   bool is_here() const { return read_file(place()) == read_file(kModel); }
-
-  Folder home_;
-  FakeHub hub_;
-  Environment environment_;
 };
 
 TEST_F(HubCommand, PullsOnceAndSaysWhere) {

@@ -217,6 +217,9 @@ TEST_F(HubStore, UnknownNames) {
   const Outcome typo = nibble({"inspect", "gemma3:2b"});
   EXPECT_EQ(typo.code, 66);
   EXPECT_NE(typo.err.find("did you mean"), std::string::npos) << typo.err;
+  const Outcome word = nibble({"serve", "nothing"});
+  EXPECT_EQ(word.code, 66);
+  EXPECT_NE(word.err.find("no model 'nothing'"), std::string::npos) << word.err;
   EXPECT_EQ(nibble({"inspect", "hf:nothing"}).code, 64);
   EXPECT_EQ(nibble({"rm", "gone"}).code, 66);
   EXPECT_EQ(nibble({"show", "gone"}).code, 66);

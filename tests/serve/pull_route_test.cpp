@@ -1,19 +1,12 @@
 // POST /api/pull against a hub on this machine: what is told on the way, that the model can be used
 // without a restart, and who may not ask.
-#include <fstream>
-
-#include "tests/hub/fake_hub.h"
+#include "tests/hub/story_hub.h"
 #include "tests/serve/client.h"
 
 namespace nibble::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
 
 std::vector<Json> lines(const std::string& body) {
   std::vector<Json> out;
@@ -27,17 +20,11 @@ std::vector<Json> lines(const std::string& body) {
   return out;
 }
 
-class PullRoute : public testing::Test {
+class PullRoute : public StoryHub {
  protected:
-  PullRoute() { hub_.repositories["a/b"]["m-Q4_0.gguf"] = read_file(kModel); }
-
-  void start(std::vector<std::string> more = {"--store"}) {
-    const Environment environment = {{"HOME", home_.path()},
-                                     {"OLLAMA_MODELS", home_.file("none")},
-                                     {"NIBBLE_HOME", home_.file("store")},
-                                     {"HF_ENDPOINT", hub_.address()}};
-    more.insert(more.end(), {"-c", "256"});
-    server_ = std::make_unique<Server>(more, environment);
+  void start(std::vector<std::string> more = {"--store"}, const std::string& context = "256") {
+    more.insert(more.end(), {"-c", context});
+    server_ = std::make_unique<Server>(more, environment_);
     ASSERT_NE(server_->port(), 0) << server_->said();
   }
   std::vector<std::string> tags() const {
@@ -55,8 +42,6 @@ class PullRoute : public testing::Test {
     };
   }
 
-  Folder home_;
-  FakeHub hub_;
   std::unique_ptr<Server> server_;
 };
 
@@ -78,13 +63,22 @@ TEST_F(PullRoute, GetsAModelThatIsThenServed) {
   sum.update(content.data(), content.size());
   const std::string digest = "sha256:" + sum.finish();
   uint64_t before = 0;
+  int plans = 0;
   for (size_t i = 1; i + 1 < told.size(); ++i) {
+    if (told[i].count("digest") == 0) {  // what it is and what it takes
+      const std::string status = told[i]["status"];
+      EXPECT_EQ(status.find("hf:a/b/m-Q4_0.gguf, "), 0u) << status;
+      EXPECT_NE(status.find("running it takes "), std::string::npos) << status;
+      ++plans;
+      continue;
+    }
     EXPECT_EQ(told[i]["digest"], digest);
     EXPECT_EQ(told[i]["total"], content.size());
     EXPECT_GE(told[i]["completed"], before);
     before = told[i]["completed"];
   }
   EXPECT_EQ(before, content.size());
+  EXPECT_EQ(plans, 1);
   EXPECT_TRUE(is_here());
 
   const std::string name = "hf:a/b/m-Q4_0.gguf";
@@ -155,6 +149,35 @@ TEST_F(PullRoute, WhatDoesNotFitTogetherTakesTurns) {
     EXPECT_LE(running.size(), 2u);
     EXPECT_EQ(running.back()["name"], name);
   }
+}
+
+// One answer's cache is there always, the others and what is kept of prompts as there is room.
+TEST_F(PullRoute, AnswersAtOnceAreAsManyAsMemoryHolds) {
+  const auto memory = [&] {
+    const std::string metrics = "\n" + server_->get("/metrics").body;
+    double sum = 0;
+    const std::string name = "\nnibble_model_memory_bytes{";
+    for (size_t at = 0; (at = metrics.find(name, at)) != std::string::npos; ++at) {
+      sum += std::atof(metrics.c_str() + metrics.find("} ", at) + 2);
+    }
+    return sum / (1 << 20);
+  };
+  const std::vector<std::string> many = {"--store", "--parallel", "64", "--kv", "f32"};
+  start(many, "2048");
+  const double wanted = memory();
+  ASSERT_GT(wanted, 120);
+  EXPECT_EQ(server_->said().find("room for"), std::string::npos) << server_->said();
+  server_ = nullptr;
+  std::vector<std::string> limited = many;
+  limited.insert(limited.end(), {"--memory", "100M"});
+  start(limited, "2048");
+  EXPECT_LT(memory(), 100);
+  EXPECT_NE(server_->said().find("room for"), std::string::npos) << server_->said();
+  EXPECT_NE(server_->said().find("--parallel"), std::string::npos) << server_->said();
+  Json many_answers = kStory;
+  many_answers["n"] = 16;
+  EXPECT_EQ(server_->post("/v1/completions", many_answers).json()["choices"].size(), 16u);
+  EXPECT_LT(memory(), 100);
 }
 
 TEST_F(PullRoute, AnswersWholeWhereNoStreamIsWanted) {

@@ -11,7 +11,7 @@
 namespace nibble::cli {
 namespace {
 
-constexpr size_t kUnreadMax = 256;
+constexpr size_t kWaitingMax = 256;  // requests before a desk
 
 }  // namespace
 
@@ -62,16 +62,18 @@ std::string_view plain_method(const HttpRequest& request) {
 Api::Api(std::unique_ptr<ModelSet> models, const ApiOptions& options)
     : models_(std::move(models)),
       options_(options),
-      pulls_(options.pull ? std::make_unique<Pulls>(*options.pull, options.load) : nullptr),
-      reader_([this] { read_requests(); }) {}
+      pulls_(options.pull ? std::make_unique<Pulls>(*options.pull, options.load) : nullptr) {
+  const std::lock_guard lock(mutex_);  // which they wait for: at() looks at all their threads
+  for (Worker& worker : workers_) worker.thread = std::thread([this, &worker] { work(worker); });
+}
 
 Api::~Api() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_one();
-  reader_.join();
+  for (Worker& worker : workers_) worker.wake.notify_one();
+  for (Worker& worker : workers_) worker.thread.join();
 }
 
 void Api::set_draining() {
@@ -132,29 +134,55 @@ void Api::handle(std::shared_ptr<Exchange> exchange) {
   if (request.path == "/health") return exchange->send(health());
   if (request.path == "/metrics") return exchange->send(metrics());
   if (is_web_path(request.path)) return exchange->send(web_file(request.path));
+  give(Desk::kReading, std::move(exchange));
+}
+
+void Api::give(Desk desk, std::shared_ptr<Exchange> exchange) {
   {
     const std::lock_guard lock(mutex_);
-    if (unread_.size() < kUnreadMax) {
-      unread_.push_back(std::move(exchange));
-      wake_.notify_one();
+    Worker& worker = workers_[static_cast<size_t>(desk)];
+    if (worker.queue.size() < kWaitingMax) {
+      worker.queue.push_back(std::move(exchange));
+      worker.wake.notify_one();
       return;
     }
   }
   exchange->send(error_response({429, "too many requests wait; try again later", {}, "queue_full"},
-                                request.path));
+                                exchange->request().path));
 }
 
-void Api::read_requests() {
+void Api::work(Worker& worker) {
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [&] { return stopping_ || !unread_.empty(); });
+    worker.wake.wait(lock, [&] { return stopping_ || !worker.queue.empty(); });
     if (stopping_) return;
-    const std::shared_ptr<Exchange> exchange = std::move(unread_.front());
-    unread_.pop_front();
+    std::shared_ptr<Exchange> exchange = std::move(worker.queue.front());
+    worker.queue.pop_front();
+    worker.busy = true;
     lock.unlock();
     if (!exchange->gone()) answer(exchange);
+    exchange = nullptr;
     lock.lock();
+    worker.busy = false;
   }
+}
+
+void Api::at(Desk desk) const {
+  const Worker& worker = workers_[static_cast<size_t>(desk)];
+  if (worker.thread.get_id() != std::this_thread::get_id()) throw Elsewhere{desk};
+}
+
+std::shared_ptr<Model> Api::load(ModelService& service, const Exchange& exchange) const {
+  if (auto model = service.loaded()) return model;
+  at(Desk::kLoading);
+  return models_->load(service, exchange.start());
+}
+
+bool Api::is_loading() const {
+  const std::lock_guard lock(mutex_);
+  const Worker& worker = workers_[static_cast<size_t>(Desk::kLoading)];
+  return (worker.busy || !worker.queue.empty()) &&
+         worker.thread.get_id() != std::this_thread::get_id();
 }
 
 void Api::answer(const std::shared_ptr<Exchange>& exchange) {
@@ -164,6 +192,8 @@ void Api::answer(const std::shared_ptr<Exchange>& exchange) {
       if (plain_method(request) != route.method || !matches(request.path, route.path)) continue;
       return route.handler(*this, exchange);
     }
+  } catch (const Elsewhere& elsewhere) {
+    give(elsewhere.desk, exchange);
   } catch (const ApiError& error) {
     exchange->send(error_response(error, request.path));
   } catch (const std::bad_alloc&) {
@@ -178,11 +208,13 @@ double Api::memory_gb_per_s() const {
   const bool idle = std::all_of(models.begin(), models.end(), [](const ModelService* model) {
     return model->active() + model->waiting() == 0;
   });
-  const auto loaded = std::find_if(models.begin(), models.end(),
-                                   [](const ModelService* model) { return model->loaded(); });
-  if (memory_gb_per_s_ == 0 && idle && loaded != models.end()) {
-    const auto model = models_->load(**loaded);
-    const auto measured = probe_read_gb_per_s(model->impl().engine->threads());
+  std::shared_ptr<Model> loaded;
+  for (const ModelService* model : models) {
+    if (loaded == nullptr) loaded = model->loaded();
+  }
+  if (memory_gb_per_s_ == 0 && idle && loaded != nullptr && !is_loading()) {
+    at(Desk::kLoading);  // nothing is loaded meanwhile, and requests are read
+    const auto measured = probe_read_gb_per_s(loaded->impl().engine->threads());
     memory_gb_per_s_ = measured ? *measured : -1;
   }
   return memory_gb_per_s_;

@@ -3,9 +3,11 @@
 //
 // The loop's thread judges and answers /health and /metrics; one more reads requests (JSON, chat
 // template, tokens), so that a large one delays neither those nor a step; each model's thread
-// evaluates and writes what comes. Read next: the routes, openai_chat.cpp first.
+// evaluates and writes what comes. Requests whose model must be loaded, and embeddings, have a
+// thread of their own to wait for (Desk). Read next: the routes, openai_chat.cpp first.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -52,17 +54,33 @@ class Api {
   // Throws ApiError 403 where clients may not download.
   Pulls& pulls() const;
   bool can_pull() const { return pulls_ != nullptr; }
+  const std::string& why_no_pull() const { return options_.no_pull; }
+
+  // The model; it is loaded at the desk for that. Throws ApiError and Elsewhere.
+  std::shared_ptr<Model> load(ModelService& service, const Exchange& exchange) const;
+  // What follows is done there: throws Elsewhere unless this is its thread.
+  void at(Desk desk) const;
 
   // What this machine reads from memory, for the page's share of it: measured once, while nobody is
-  // answered (0: not yet, below: it cannot be).
+  // answered (0: not yet, below: it cannot be). Throws Elsewhere.
   double memory_gb_per_s() const;
 
  private:
   struct Route;
   static const std::vector<Route>& routes();
 
+  // A thread and the requests that it is to answer, one after the other.
+  struct Worker {
+    std::deque<std::shared_ptr<Exchange>> queue;
+    std::condition_variable wake;
+    bool busy = false;
+    std::thread thread;
+  };
+
+  void give(Desk desk, std::shared_ptr<Exchange> exchange);
+  void work(Worker& worker);
   void answer(const std::shared_ptr<Exchange>& exchange);
-  void read_requests();
+  bool is_loading() const;
 
   HttpResponse health() const;
   HttpResponse metrics() const;
@@ -73,12 +91,10 @@ class Api {
   std::atomic<bool> draining_{false};
   std::atomic<uint64_t> requests_{0};
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::shared_ptr<Exchange>> unread_;
+  mutable std::mutex mutex_;
   bool stopping_ = false;
-  mutable double memory_gb_per_s_ = 0;  // the reading thread's
-  std::thread reader_;
+  mutable std::atomic<double> memory_gb_per_s_{0};
+  std::array<Worker, 3> workers_;  // by Desk
 };
 
 // The routes, by file. Each answers the exchange, now or later, or throws ApiError.

@@ -19,6 +19,15 @@ struct ApiError {
   std::string code = {};   // OpenAI's machine-readable word
 };
 
+// The threads that answer. What takes long is not done by the one that reads requests, which others
+// wait for.
+enum class Desk { kReading, kLoading, kEmbedding };
+
+// Thrown by a route: the request is to be answered there, from its beginning.
+struct Elsewhere {
+  Desk desk;
+};
+
 [[noreturn]] void refuse(const std::string& message, const std::string& param = {});
 
 // The status for an error of the library.

@@ -58,12 +58,14 @@ std::vector<std::vector<int32_t>> read_inputs(const Model& model, const Fields& 
 
 }  // namespace
 
-Embeddings embed_texts(const Api& api, ModelService& service, const Fields& fields,
-                       const std::string& name) {
+Embeddings embed_texts(const Api& api, const Exchange& exchange, ModelService& service,
+                       const Fields& fields, const std::string& name) {
+  const auto model = api.load(service, exchange);
+  api.at(Desk::kEmbedding);
   const auto start = std::chrono::steady_clock::now();
-  const auto model = api.models().load(service);
   Embeddings out;
   for (const std::vector<int32_t>& ids : read_inputs(*model, fields, name)) {
+    if (exchange.gone()) break;
     if (static_cast<int64_t>(ids.size()) > service.context()) {
       refuse(name + " has a text of " + std::to_string(ids.size()) + " tokens, the context holds " +
                  std::to_string(service.context()),
@@ -89,7 +91,7 @@ void embeddings(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   if (fields.find("dimensions") != nullptr) {
     refuse("dimensions is not offered by this server; leave it out", "dimensions");
   }
-  const Embeddings made = embed_texts(api, service, fields, "input");
+  const Embeddings made = embed_texts(api, *exchange, service, fields, "input");
   exchange->record().model = service.name();
   exchange->record().prompt_tokens = made.tokens;
   Json data = Json::array();

@@ -10,6 +10,7 @@
 namespace nibble::cli {
 
 class Api;
+class Exchange;
 
 struct Embeddings {
   std::vector<std::vector<float>> vectors;
@@ -17,8 +18,9 @@ struct Embeddings {
   double seconds = 0;
 };
 
-// Of the field `name`: a text, a list of texts, or of token ids, or of such lists. Throws ApiError.
-Embeddings embed_texts(const Api& api, ModelService& service, const Fields& fields,
-                       const std::string& name);
+// Of the field `name`: a text, a list of texts, or of token ids, or of such lists. Not all of them
+// if the client goes. Throws ApiError, and Elsewhere: it has a desk of its own.
+Embeddings embed_texts(const Api& api, const Exchange& exchange, ModelService& service,
+                       const Fields& fields, const std::string& name);
 
 }  // namespace nibble::cli

@@ -63,7 +63,8 @@ class Exchange {
   int status() const { return status_; }
   // All of the answer was given to be sent.
   bool finished() const { return finished_; }
-  // Since the request was there.
+  // When the request was there, and how long ago that is.
+  Clock::time_point start() const { return start_; }
   double age_s() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   // To be written by whoever answers, one thread after the other.

@@ -73,9 +73,9 @@ void start_generation(std::shared_ptr<Exchange> exchange, GenerationRequest requ
       };
     }
   }
-  if (auto submitted = request.service->submit(std::move(jobs)); !submitted) {
-    throw to_api_error(submitted.error());
-  }
+  const auto submitted = request.service->submit(std::move(jobs));
+  if (!submitted) throw to_api_error(submitted.error());
+  if (!*submitted) throw Elsewhere{Desk::kLoading};
 }
 
 const char* finish_reason(StopReason reason) {

@@ -36,7 +36,8 @@ struct GenerationRequest {
   std::shared_ptr<const Grammar> grammar;  // null: anything
 };
 
-// Throws ApiError for what cannot be answered or queued.
+// Throws ApiError for what cannot be answered or queued, and Elsewhere if the model has been
+// unloaded since it was asked for.
 void start_generation(std::shared_ptr<Exchange> exchange, GenerationRequest request,
                       std::shared_ptr<AnswerForm> form);
 

@@ -49,13 +49,12 @@ ModelService& ModelSet::find(const std::optional<std::string>& name) {
     add(service->name());
   }
   if (const auto stored = name ? find_stored(*name) : std::nullopt) {
-    for (ModelService* service : here) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& service : services_) {
       if (service->path() == stored->path) return *service;  // by another of its names
     }
-    auto opened =
-        ModelService::unloaded(stored->name, stored->path, by_name_->engine, by_name_->options);
-    const std::lock_guard lock(mutex_);
-    return *services_.emplace_back(std::move(opened));
+    return *services_.emplace_back(
+        ModelService::unloaded(stored->name, stored->path, by_name_->engine, by_name_->options));
   }
   for (const hub::KnownModel& model : others()) add(model.name);
   if (known.empty()) known = "none";
@@ -64,18 +63,20 @@ ModelService& ModelSet::find(const std::optional<std::string>& name) {
                  "model_not_found"};
 }
 
-std::shared_ptr<Model> ModelSet::load(ModelService& service) const {
+std::shared_ptr<Model> ModelSet::load(ModelService& service,
+                                      ModelService::Clock::time_point since) const {
   const std::vector<ModelService*> all = services();
   const auto taken = [&] {
     uint64_t bytes = 0;
     for (const ModelService* other : all) bytes += other == &service ? 0 : other->memory_bytes();
     return bytes;
   };
-  auto model = service.model(taken());
+  auto model = service.load(taken(), /*all=*/true, since);
   if (!model && model.error().code == ErrorCode::kOs) {
-    bool freed = false;
-    for (ModelService* other : all) freed |= other != &service && other->unload_if_idle();
-    if (freed) model = service.model(taken());
+    for (ModelService* other : all) {
+      if (other != &service) other->unload_if_idle();
+    }
+    model = service.load(taken(), /*all=*/false, ModelService::Clock::now());
   }
   if (!model) throw to_api_error(model.error());
   return *model;

@@ -1,8 +1,8 @@
 // The models of a server: those it was started with and, where it serves by name, those of the
 // store and of other programs' caches, opened when they are first asked for.
 //
-// Requests are read by one thread, which alone calls find() and load(); the others are
-// thread-safe. Read next: service.h, ../hub/resolve.h.
+// One thread alone calls load(); the others are thread-safe. Read next: service.h,
+// ../hub/resolve.h.
 #pragma once
 
 #include <memory>
@@ -39,9 +39,9 @@ class ModelSet {
   // By the request's field "model"; without it the only one. Throws ApiError 404 with those there
   // are.
   ModelService& find(const std::optional<std::string>& name);
-  // Loads it if it is not. Where memory is short, others that answer nobody are unloaded for it.
-  // Throws ApiError.
-  std::shared_ptr<Model> load(ModelService& service) const;
+  // Loads it if it is not. Where memory is short, others that answer nobody are unloaded for it,
+  // and then it answers fewer at once. Throws ApiError, also where an attempt failed after `since`.
+  std::shared_ptr<Model> load(ModelService& service, ModelService::Clock::time_point since) const;
 
  private:
   std::optional<hub::KnownModel> find_stored(const std::string& name) const;

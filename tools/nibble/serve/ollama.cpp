@@ -164,20 +164,18 @@ Json entry(const std::string& name, const std::string& path, const Model* model)
           {"expires_at", iso_time(unix_time() + 365 * 86400)}};
 }
 
-Json entry(const Api& api, ModelService& service) {
-  const bool shown = service.loaded() || !api.models().by_name();
-  const auto model = shown ? api.models().load(service) : nullptr;
-  return entry(service.name(), service.path(), model.get());
+Json entry(const ModelService& service) {
+  return entry(service.name(), service.path(), service.loaded().get());
 }
 
 // model and options. What sets sizes of the cache is the server's to choose, and not read.
-GenerationRequest read_ollama(const Api& api, const Fields& fields) {
+GenerationRequest read_ollama(const Api& api, const Exchange& exchange, const Fields& fields) {
   static const Json kNone = Json::object();
   GenerationRequest request;
   const auto name = fields.text("model");
   if (!name) refuse("model is missing", "model");
   request.service = &api.models().find(name);
-  request.model = api.models().load(*request.service);
+  request.model = api.load(*request.service, exchange);
   const Json* given = fields.object("options");
   const Fields options(given != nullptr ? *given : kNone, "options.");
   const int64_t context = request.service->context();
@@ -227,7 +225,7 @@ void ollama_version(const Api&, const ExchangePtr& exchange) {
 
 void ollama_tags(const Api& api, const ExchangePtr& exchange) {
   Json models = Json::array();
-  for (ModelService* service : api.models().services()) models.push_back(entry(api, *service));
+  for (ModelService* service : api.models().services()) models.push_back(entry(*service));
   for (const hub::KnownModel& model : api.models().others()) {
     models.push_back(entry(model.name, model.path, nullptr));
   }
@@ -238,7 +236,7 @@ void ollama_ps(const Api& api, const ExchangePtr& exchange) {
   Json models = Json::array();
   for (ModelService* service : api.models().services()) {
     if (!service->loaded()) continue;
-    Json one = entry(api, *service);
+    Json one = entry(*service);
     one["size"] = service->memory_bytes();
     one["context_length"] = service->context();
     models.push_back(one);
@@ -252,7 +250,7 @@ void ollama_show(const Api& api, const ExchangePtr& exchange) {
   const auto name = fields.text("model") ? fields.text("model") : fields.text("name");
   if (!name) refuse("model is missing", "model");
   ModelService& service = api.models().find(name);
-  const auto model = api.models().load(service);
+  const auto model = api.load(service, *exchange);
   const std::string& family = model->architecture();
   struct stat info = {};
   stat(service.path().c_str(), &info);
@@ -275,7 +273,7 @@ void ollama_show(const Api& api, const ExchangePtr& exchange) {
 void ollama_chat(const Api& api, const ExchangePtr& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  GenerationRequest request = read_ollama(api, fields);
+  GenerationRequest request = read_ollama(api, *exchange, fields);
   const Json* messages = fields.find("messages");
   if (messages == nullptr || messages->empty()) return say_loaded(exchange, request, true);
   const ToolUse use = read_tools(fields);
@@ -294,7 +292,7 @@ void ollama_generate(const Api& api, const ExchangePtr& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
   refuse_unoffered(fields, {"suffix", "template", "images"});
-  GenerationRequest request = read_ollama(api, fields);
+  GenerationRequest request = read_ollama(api, *exchange, fields);
   const std::string text = fields.text("prompt").value_or("");
   if (text.empty()) return say_loaded(exchange, request, false);
   if (fields.flag("raw").value_or(false)) {
@@ -326,7 +324,7 @@ void ollama_embed(const Api& api, const ExchangePtr& exchange) {
   const auto name = fields.text("model");
   if (!name) refuse("model is missing", "model");
   ModelService& service = api.models().find(name);
-  const Embeddings embeddings = embed_texts(api, service, fields, "input");
+  const Embeddings embeddings = embed_texts(api, *exchange, service, fields, "input");
   exchange->record().model = service.name();
   exchange->record().prompt_tokens = embeddings.tokens;
   send_json(exchange, {{"model", service.name()},

@@ -185,7 +185,7 @@ class ChatForm final : public AnswerForm {
 void chat_completions(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
-  GenerationRequest request = read_generation(api, fields);
+  GenerationRequest request = read_generation(api, *exchange, fields);
   if (const auto longest = fields.whole("max_completion_tokens", 0, kAnswerTokensMax)) {
     request.options.max_tokens = *longest;
   }

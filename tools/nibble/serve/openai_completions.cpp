@@ -116,7 +116,7 @@ void completions(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
   refuse_unoffered(fields, {"tools"});
-  GenerationRequest request = read_generation(api, fields);
+  GenerationRequest request = read_generation(api, *exchange, fields);
   if (!fields.find("max_tokens")) request.options.max_tokens = 16;  // as in OpenAI's definition
   if (const auto logprobs = fields.whole("logprobs", 0, 20)) {
     request.options.logprobs = static_cast<int>(*logprobs);

@@ -13,7 +13,7 @@ void responses(const Api& api, const std::shared_ptr<Exchange>& exchange) {
   const Json body = parse_body(exchange->request().body);
   const Fields fields(body);
   refuse_unoffered(fields, {"previous_response_id", "conversation", "background"});
-  GenerationRequest request = read_generation(api, fields);
+  GenerationRequest request = read_generation(api, *exchange, fields);
   if (request.copies != 1) fields.wrong("n", "1");
   request.options.max_tokens =
       fields.whole("max_output_tokens", 1, kAnswerTokensMax).value_or(request.options.max_tokens);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "tools/nibble/command.h"
 #include "tools/nibble/hub/caches.h"
 #include "tools/nibble/pulling.h"
 #include "tools/nibble/serve/api.h"
@@ -143,9 +144,10 @@ bool Pulls::Download::is_wanted() {
 void Pulls::run(Download& download) const {
   hub::PullOptions options = options_;
   options.cancelled = [&] { return stopping_ || !download.is_wanted(); };
-  options.approve = [this](const hub::PullPlan& plan) -> Result<void> {
-    const auto need = memory_need(plan, load_);
-    if (!need) return need.error();
+  options.approve = [&](const hub::PullPlan& plan) -> Result<void> {
+    NIBBLE_TRY(const std::string need, memory_need(plan, load_));
+    download.tell({{"status", plan.name + ", " + human_bytes(plan.bytes) +
+                                  (need.empty() ? "" : ": " + need)}});
     return {};
   };
   Clock::time_point last;

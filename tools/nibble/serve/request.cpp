@@ -18,10 +18,10 @@ void refuse_unoffered(const Fields& fields, std::initializer_list<const char*> n
   }
 }
 
-GenerationRequest read_generation(const Api& api, const Fields& fields) {
+GenerationRequest read_generation(const Api& api, const Exchange& exchange, const Fields& fields) {
   GenerationRequest request;
   request.service = &api.models().find(fields.text("model"));
-  request.model = api.models().load(*request.service);
+  request.model = api.load(*request.service, exchange);
   refuse_unoffered(fields, {"logit_bias", "audio", "prediction", "suffix", "functions"});
   GenerateOptions& options = request.options;
   options.sampling = read_sampling(fields, *request.model, request.service->context());

@@ -14,7 +14,7 @@ inline constexpr int64_t kAnswerTokensMax = 1'000'000'000;
 
 // model, max_tokens, stop, n and sampling; the prompts are for the caller. Throws ApiError, also
 // for what is not offered here and would change the answer.
-GenerationRequest read_generation(const Api& api, const Fields& fields);
+GenerationRequest read_generation(const Api& api, const Exchange& exchange, const Fields& fields);
 
 // Fields that would change the answer and are not built. Empty ones pass. Throws ApiError.
 void refuse_unoffered(const Fields& fields, std::initializer_list<const char*> names);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/model_impl.h"
+#include "tools/nibble/serve/budget.h"
 
 namespace nibble::cli {
 
@@ -21,7 +22,10 @@ Result<std::unique_ptr<ModelService>> ModelService::create(std::string name,
                                                            const ServiceOptions& options) {
   std::unique_ptr<ModelService> service(
       new ModelService(std::move(name), model->path(), model->impl().engine, options));
-  NIBBLE_TRY(service->batch_, Batch::create(model, options.batch));
+  NIBBLE_TRY(const BatchOptions batch, fit_batch(model->impl().file, *model->impl().engine, options,
+                                                 options.load.reserved_bytes, /*all=*/false));
+  NIBBLE_TRY(service->batch_, Batch::create(model, batch));
+  service->sequences_ = static_cast<size_t>(batch.sequences);
   service->context_ = service->batch_->context();
   service->memory_bytes_ = model->weight_bytes() + service->batch_->memory_bytes();
   service->model_ = std::move(model);
@@ -52,9 +56,9 @@ ModelService::~ModelService() {
   thread_.join();
 }
 
-bool ModelService::loaded() const {
+std::shared_ptr<Model> ModelService::loaded() const {
   const std::lock_guard lock(mutex_);
-  return model_ != nullptr;
+  return model_;
 }
 
 size_t ModelService::waiting() const {
@@ -62,14 +66,15 @@ size_t ModelService::waiting() const {
   return waiting_;
 }
 
-Result<std::shared_ptr<Model>> ModelService::model(uint64_t reserved_bytes) {
+Result<std::shared_ptr<Model>> ModelService::load(uint64_t reserved_bytes, bool all,
+                                                  Clock::time_point since) {
   std::unique_lock lock(mutex_);
-  const uint64_t attempts = load_attempts_;
   while (model_ == nullptr) {
     if (stopping_) return Error{ErrorCode::kUnavailable, "the server is shutting down"};
-    if (load_attempts_ != attempts) return load_error_;
+    if (failed_at_ > since) return load_error_;
     wanted_ = true;
     reserved_bytes_ = reserved_bytes;
+    all_ = all;
     wake_.notify_one();
     loaded_.wait(lock);
   }
@@ -85,15 +90,14 @@ bool ModelService::unload_if_idle() {
   return model_ == nullptr;
 }
 
-Result<void> ModelService::submit(std::vector<Job> jobs) {
+Result<bool> ModelService::submit(std::vector<Job> jobs) {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return Error{ErrorCode::kUnavailable, "the server is shutting down"};
-    for (const Job& job : jobs) {
-      if (batch_ != nullptr) NIBBLE_TRY_VOID(batch_->check(job.prompt, job.options));
-    }
+    if (batch_ == nullptr) return false;
+    for (const Job& job : jobs) NIBBLE_TRY_VOID(batch_->check(job.prompt, job.options));
     // What has a place to go to does not wait, though the thread may not have taken it yet.
-    const size_t most = options_.queue + static_cast<size_t>(options_.batch.sequences);
+    const size_t most = options_.queue + sequences_;
     const auto is_full = [&] { return active_ + waiting_ + jobs.size() > most; };
     if (is_full()) forget_gone();
     if (is_full()) {
@@ -110,7 +114,7 @@ Result<void> ModelService::submit(std::vector<Job> jobs) {
     }
   }
   wake_.notify_one();
-  return {};
+  return true;
 }
 
 void ModelService::forget_gone() {
@@ -163,12 +167,12 @@ void ModelService::run() {
       continue;
     }
     if (model_ == nullptr) {
-      load(lock);
-      if (model_ == nullptr) continue;
+      read_model(lock);
+      continue;
     }
     Job job;
     std::vector<Job> fresh;
-    const size_t room = static_cast<size_t>(options_.batch.sequences) - running_.size();
+    const size_t room = sequences_ - running_.size();
     while (fresh.size() < room && take_next(&job)) fresh.push_back(std::move(job));
     active_ = running_.size() + fresh.size();
     lock.unlock();
@@ -228,15 +232,19 @@ void ModelService::evaluate() {
   memory_bytes_ = model_->weight_bytes() + batch_->memory_bytes();
 }
 
-void ModelService::load(std::unique_lock<std::mutex>& lock) {
+void ModelService::read_model(std::unique_lock<std::mutex>& lock) {
   LoadOptions options = options_.load;
   options.reserved_bytes = reserved_bytes_;
+  const bool all = all_;
   lock.unlock();
-  auto model = Model::load(engine_, path_, options);
+  const auto file = GgufFile::open(path_);
+  const auto fitting = file ? fit_batch(*file, *engine_, options_, options.reserved_bytes, all)
+                            : Result<BatchOptions>(file.error());
+  auto model = fitting ? options_.open(engine_, path_, options)
+                       : Result<std::shared_ptr<Model>>(fitting.error());
   Result<std::unique_ptr<Batch>> batch =
-      model ? Batch::create(*model, options_.batch) : std::move(model).error();
+      model ? Batch::create(*model, *fitting) : std::move(model).error();
   lock.lock();
-  ++load_attempts_;
   wanted_ = false;
   if (batch) {
     ++counts_.loads;
@@ -244,17 +252,12 @@ void ModelService::load(std::unique_lock<std::mutex>& lock) {
     memory_bytes_ = (*model)->weight_bytes() + (*batch)->memory_bytes();
     model_ = std::move(*model);
     batch_ = std::move(*batch);
-    loaded_.notify_all();
-    return;
+    sequences_ = static_cast<size_t>(fitting->sequences);
+  } else {
+    load_error_ = batch.error();
+    failed_at_ = Clock::now();
   }
-  load_error_ = batch.error();
   loaded_.notify_all();
-  Job job;
-  std::vector<Job> failed;
-  while (take_next(&job)) failed.push_back(std::move(job));
-  lock.unlock();
-  for (const Job& one : failed) one.on_done(load_error_);
-  lock.lock();
 }
 
 void ModelService::unload() {

@@ -29,6 +29,8 @@ struct ServiceOptions {
   LoadOptions load;                    // for loading it again
   size_t queue = 64;                   // prompts that wait at most
   std::chrono::seconds keep_alive{0};  // unused for so long it is unloaded; 0: never
+  // How a file becomes a model; for tests another way than the usual one.
+  std::function<decltype(Model::load)> open = Model::load;
 };
 
 // Counts since the start.
@@ -57,7 +59,9 @@ struct Job {
 
 class ModelService {
  public:
-  // Makes the KV caches at once: errors of Batch::create.
+  using Clock = std::chrono::steady_clock;
+
+  // Makes the KV caches at once, as many as there is room for (budget.h): errors of Batch::create.
   static Result<std::unique_ptr<ModelService>> create(std::string name,
                                                       std::shared_ptr<Model> model,
                                                       const ServiceOptions& options);
@@ -71,15 +75,17 @@ class ModelService {
   const std::string& path() const { return path_; }
   int64_t context() const { return context_; }  // 0: it was never loaded
 
-  // The model, loaded if it is not, beside `reserved_bytes` that others take. Errors: those of
-  // loading.
-  Result<std::shared_ptr<Model>> model(uint64_t reserved_bytes);
-  bool loaded() const;
+  // Null: it is not loaded.
+  std::shared_ptr<Model> loaded() const;
+  // Waits until it is, beside `reserved_bytes` that others take; `all`: with room for all the
+  // answers that were asked for, or not at all. Errors: those of loading, also of an attempt that
+  // ended after `since`.
+  Result<std::shared_ptr<Model>> load(uint64_t reserved_bytes, bool all, Clock::time_point since);
   // False if it answers someone, or is not loaded.
   bool unload_if_idle();
-  // Errors: 64 for a prompt that cannot be answered, 69 when the queue is full (all or none is
-  // taken).
-  Result<void> submit(std::vector<Job> jobs);
+  // All or none is taken; none (false) if the model is not loaded. Errors: 64 for a prompt that
+  // cannot be answered, 69 when the queue is full.
+  Result<bool> submit(std::vector<Job> jobs);
 
   size_t waiting() const;
   size_t active() const { return active_; }
@@ -91,7 +97,7 @@ class ModelService {
                const ServiceOptions& options);
   void begin();
   void run();
-  void load(std::unique_lock<std::mutex>& lock);
+  void read_model(std::unique_lock<std::mutex>& lock);
   void unload();
   bool take_next(Job* job);
   void start(Job job);
@@ -115,7 +121,9 @@ class ModelService {
   bool wanted_ = false;        // someone waits for the model
   bool unload_asked_ = false;  // someone waits for its memory
   uint64_t reserved_bytes_ = 0;
-  uint64_t load_attempts_ = 0;
+  bool all_ = false;             // answers that were asked for, or it is not loaded
+  size_t sequences_ = 0;         // answers at once
+  Clock::time_point failed_at_;  // the last attempt to load it that did
   Error load_error_;
   std::map<std::string, std::deque<Job>> queues_;
   std::deque<std::string> turns_;  // clients with something in the queue
