@@ -3,9 +3,12 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { chromium } from "playwright-core";
+import { hub } from "./hub.mjs";
 import { key, serve } from "./server.mjs";
 
 const base = await serve("--parallel", "2");
+const far = await hub();
+const store = await serve("--store");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -14,7 +17,7 @@ const browser = await chromium.launch({
 after(() => browser.close());
 
 // A page of its own, whose errors and refused contents fail the test.
-async function open({ width = 1200, height = 800, colorScheme = "light", hasKey = true, mobile = false } = {}) {
+async function open({ width = 1200, height = 800, colorScheme = "light", hasKey = true, mobile = false, at = base } = {}) {
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme, acceptDownloads: true, hasTouch: mobile,
     permissions: ["clipboard-read", "clipboard-write"],
@@ -23,15 +26,15 @@ async function open({ width = 1200, height = 800, colorScheme = "light", hasKey 
   const troubles = [];
   page.on("pageerror", (error) => troubles.push(error.message));
   page.on("console", (message) => {
-    const expected = /status of (401|400|429)/.test(message.text());
+    const expected = /status of (401|400|404|429)/.test(message.text());
     if (message.type() === "error" && !expected) troubles.push(message.text());
   });
   page.on("request", (request) => {
-    const own = request.url().startsWith(base) || /^(blob|data):/.test(request.url());
+    const own = request.url().startsWith(at) || /^(blob|data):/.test(request.url());
     if (!own) troubles.push(`asked for ${request.url()}`);
   });
   if (hasKey) await page.addInitScript((value) => localStorage.setItem("nibble.key", value), key);
-  await page.goto(base);
+  await page.goto(at);
   if (hasKey) await page.locator("#model option").first().waitFor({ state: "attached" });
   return { page, async end() {
     await context.close();
@@ -284,6 +287,74 @@ test("Markdown becomes what it means", async () => {
   await end();
 });
 
+const picked = (page) => page.locator("#model option:checked").innerText();
+
+test("a model is downloaded, shown on its way, and then used", async () => {
+  const { page, end } = await open({ at: store });
+  await page.click("#get-model");
+  // What is wrong is said, and can be put right.
+  await page.fill("#get-name", "hf:a/none");
+  await page.keyboard.press("Enter");
+  await page.locator("#get-error", { hasText: "a/none" }).waitFor();
+  await page.fill("#get-name", "just a word");
+  await page.keyboard.press("Enter");
+  await page.locator("#get-error", { hasText: "is no model of the hub" }).waitFor();
+  assert.ok(await page.evaluate(() => document.activeElement.id === "get-name"));
+
+  // Cancelled on its way.
+  far.pace = 100;
+  await page.fill("#get-name", "hf:a/b:Q4_0");
+  await page.keyboard.press("Enter");
+  await page.locator("#get-numbers", { hasText: /^\d.* of 2\.\d MiB/ }).waitFor();
+  assert.ok(!await page.isVisible("#get-form"));
+  await page.click("#get-cancel");
+  await page.locator("#get-form").waitFor();
+  assert.ok(!await page.isVisible("#get-running"));
+  assert.ok(!await page.isVisible("#get-error"));
+
+  // It goes on behind the page, where the button shows how far it is, and Escape stops nothing.
+  await page.keyboard.press("Enter");
+  await page.locator("#get-numbers", { hasText: "of 2." }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("#get").waitFor({ state: "hidden" });
+  await page.locator("#get-label", { hasText: /^\d+ %$/ }).waitFor();
+  await set(page, { max_tokens: "5" });
+  await say(page, "Once");
+  await answered(page);
+  far.pace = 0;
+  await page.locator("#notice", { hasText: "hf:a/b/m-Q4_0.gguf is here" }).waitFor();
+  assert.equal(await picked(page), "stories-gemma3-qat-q4_0");
+  await page.click("#notice >> text=Use it");
+  assert.equal(await picked(page), "hf:a/b/m-Q4_0.gguf");
+  await page.keyboard.press("Control+Shift+O");
+  await page.locator("#empty-text", { hasText: "hf:a/b/m-Q4_0.gguf answers on this machine" }).waitFor();
+  const asked = page.waitForRequest("**/v1/chat/completions");
+  await say(page, "Once");
+  assert.equal((await asked).postDataJSON().model, "hf:a/b/m-Q4_0.gguf");
+  await answered(page);
+  assert.ok((await answers(page))[0].length > 0);
+
+  // What is here already is chosen at once.
+  await page.selectOption("#model", "stories-gemma3-qat-q4_0");
+  await page.click("#get-model");
+  await page.fill("#get-name", "https://huggingface.co/a/b");
+  await page.keyboard.press("Enter");
+  await page.locator("#get").waitFor({ state: "hidden" });
+  await page.waitForFunction(() => document.title === "nibble · hf:a/b/m-Q4_0.gguf");
+  assert.equal(await picked(page), "hf:a/b/m-Q4_0.gguf");
+  await end();
+});
+
+test("a server that does not download says so", async () => {
+  const { page, end } = await open();
+  await page.click("#get-model");
+  assert.match(await page.locator("#get-refused").innerText(), /start it with --store/);
+  assert.ok(!await page.isVisible("#get-form"));
+  await page.click("#close-get");
+  assert.ok(!await page.isVisible("#get"));
+  await end();
+});
+
 test("keys alone reach everything", async () => {
   const { page, end } = await open();
   await set(page, { max_tokens: "5" });
@@ -308,7 +379,7 @@ test("keys alone reach everything", async () => {
 for (const [name, size] of [["phone", { width: 390, height: 844, mobile: true }], ["desktop", {}]]) {
   for (const colorScheme of ["light", "dark"]) {
     test(`pictures: ${name}, ${colorScheme}`, async () => {
-      const { page, end } = await open({ ...size, colorScheme });
+      const { page, end } = await open({ ...size, colorScheme, at: store });
       const picture = (what) =>
         page.screenshot({ path: `pictures/${name}-${colorScheme}-${what}.png` });
       await picture("empty");
@@ -331,6 +402,25 @@ for (const [name, size] of [["phone", { width: 390, height: 844, mobile: true }]
       await page.click("#toggle-settings");
       await page.waitForTimeout(100);
       await picture("settings");
+      await page.keyboard.press("Escape");
+      await page.click("#get-model");
+      await picture("get");
+      await page.route("**/api/pull", (route) => route.fulfill({
+        status: 200, contentType: "application/x-ndjson", body: JSON.stringify({ error: "there is no model here" }) + "\n" }));
+      await page.fill("#get-name", "gemma3:1b");
+      await page.keyboard.press("Enter");
+      await page.locator("#get-error").waitFor();
+      await picture("get-error");
+      // As it would be on its way.
+      await page.evaluate(() => {
+        for (const id of ["get-form", "get-error"]) document.getElementById(id).hidden = true;
+        document.getElementById("get-running").hidden = false;
+        document.getElementById("get-what").textContent = "gemma3:1b, 957.1 MiB: running it takes " +
+          "1.4 GiB; this machine's memory is 7.7 GiB, enough for contexts up to 32768 tokens";
+        document.getElementById("get-bar").value = 0.37;
+        document.getElementById("get-numbers").textContent = "354.1 MiB of 957.1 MiB · 24.1 MiB/s · 26 s left";
+      });
+      await picture("get-running");
       await end();
     });
   }

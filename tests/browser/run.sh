@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 node=$1 npm=$2 chromium=$3 nibble=$4 work=$5 model=$6
 
 mkdir -p "$work/pictures"
-cp "$here"/{package.json,package-lock.json,page.test.mjs} "$here/../clients/server.mjs" "$work"
+cp "$here"/{package.json,package-lock.json,page.test.mjs} "$here"/../clients/{hub,server}.mjs "$work"
 cd "$work"
 if ! cmp -s package-lock.json installed-lock.json; then
   timeout 120 "$npm" ci --no-audit --no-fund --ignore-scripts

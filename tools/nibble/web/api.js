@@ -20,13 +20,33 @@ async function request(path, options = {}) {
   }
   if (response.ok) return response;
   const said = await response.json().catch(() => null);
-  throw new ApiError(response.status, said?.error?.message ?? `HTTP ${response.status}`);
+  throw new ApiError(response.status, said?.error?.message ?? said?.error ?? `HTTP ${response.status}`);
 }
 
 // Of all models; or of one, which is loaded for it.
 export async function props(model) {
   const query = model === undefined ? "" : `?model=${encodeURIComponent(model)}`;
   return (await request(`/props${query}`)).json();
+}
+
+// What the server calls a model that it has.
+export async function modelId(name) {
+  return (await (await request(`/v1/models/${encodeURIComponent(name)}`)).json()).id;
+}
+
+// Has the server download a model: yields { status } and { digest, completed, total }. Throws
+// ApiError.
+export async function* pull(name, signal) {
+  const response = await request("/api/pull", {
+    method: "POST", signal, body: JSON.stringify({ model: name }),
+  });
+  for await (const line of pieces(response.body, "\n")) {
+    const event = JSON.parse(line);
+    if (event.error) throw new ApiError(502, event.error);
+    if (event.status === "success") return;
+    yield event;
+  }
+  throw new ApiError(0, "The download broke off: the connection was lost. What came is kept.");
 }
 
 // Yields { text }, and last { usage, reason }. Throws ApiError, also for an answer that breaks off.
@@ -56,6 +76,15 @@ export async function* answer(body, signal) {
 
 // The data of server-sent events.
 async function* events(stream) {
+  for await (const event of pieces(stream, "\n\n")) {
+    const data = event.split("\n").filter((line) => line.startsWith("data:"))
+      .map((line) => line.slice(5).trimStart());
+    if (data.length) yield data.join("\n");
+  }
+}
+
+// A stream's text, cut at `end`.
+async function* pieces(stream, end) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   try {
@@ -63,13 +92,11 @@ async function* events(stream) {
       const { value, done } = await reader.read();
       if (done) return;
       held += value;
-      let end;
-      while ((end = held.indexOf("\n\n")) >= 0) {
-        const lines = held.slice(0, end).split("\n");
-        held = held.slice(end + 2);
-        const data = lines.filter((line) => line.startsWith("data:"))
-          .map((line) => line.slice(5).trimStart());
-        if (data.length) yield data.join("\n");
+      let at;
+      while ((at = held.indexOf(end)) >= 0) {
+        const piece = held.slice(0, at);
+        held = held.slice(at + end.length);
+        yield piece;
       }
     }
   } finally {

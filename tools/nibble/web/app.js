@@ -4,6 +4,7 @@
 // server), view.js and markdown.js (messages), settings.js.
 import { ApiError, answer, props } from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
+import { getDialog } from "./get.js";
 import { chosen, settingsForm } from "./settings.js";
 import * as store from "./store.js";
 import { MessageView, grow, size } from "./view.js";
@@ -48,6 +49,7 @@ async function connect() {
   try {
     const told = await props();
     models = told.models;
+    allowDownloads(told);
     notice("");
   } catch (error) {
     if (error.status === 401) return askForKey();
@@ -58,8 +60,23 @@ async function connect() {
   const wanted = localStorage.getItem("nibble.model");
   select.replaceChildren(...models.map(({ name }) => el("option", { value: name }, name)));
   if (models.some(({ name }) => name === wanted)) select.value = wanted;
+  if (!models.length) byId("empty-text").textContent = "This server has no model yet: get one, above.";
   modelChanged();
   return undefined;
+}
+
+// It is chosen, unless the person has gone on to something else.
+async function modelArrived(name, inSight) {
+  if (inSight) localStorage.setItem("nibble.model", name);
+  await connect();
+  if (inSight) {
+    byId("model").focus();
+    return;
+  }
+  notice(`${name} is here. `, el("button.quiet", { type: "button", onclick: () => {
+    byId("model").value = name;
+    modelChanged();
+  } }, "Use it"));
 }
 
 function askForKey() {
@@ -82,12 +99,15 @@ async function modelChanged() {
   if (!one) return;
   if (!one.sampling) {  // there by name; what is told of it takes its loading
     byId("empty-text").textContent = `${one.name} is being loaded…`;
+    status(byId("empty-text").textContent);
     try {
       Object.assign(one, (await props(one.name)).models[0], { name: one.name });
       notice("");
     } catch (error) {
       notice(error.message);
       return;
+    } finally {
+      status("");
     }
     if (model() !== one) return;
   }
@@ -410,6 +430,7 @@ function setTheme(theme) {
   byId("theme").setAttribute("aria-label", byId("theme").title);
 }
 
+const allowDownloads = getDialog(modelArrived, notice);
 const recommend = settingsForm(byId("settings-form"), attempt);
 
 byId("composer").addEventListener("submit", (event) => {
@@ -435,6 +456,7 @@ prompt.addEventListener("paste", (event) => {
   }
 });
 document.addEventListener("keydown", (event) => {
+  if (byId("get").open) return;
   if (event.key === "Escape") {
     if (running) stop();
     else if (!byId("settings").hidden) showSettings(false);

@@ -33,6 +33,7 @@ const shapes = {
   edit: "M5 19l1-4L16 5l3 3L9 18z",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
   check: "M5 13l4 4L19 7",
+  cloud: "M7 18a4 4 0 0 1-.5-8 6 6 0 0 1 11.400 1.300A3.500 3.500 0 0 1 17.500 18M12 11v8M9 16.500l3 3 3-3",
 };
 
 export function icon(name) {
