@@ -1,6 +1,7 @@
 #include "tools/nibble/model_file.h"
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "runtime/file/concat.h"
 #include "tools/nibble/hub/caches.h"
@@ -19,10 +20,11 @@ Result<std::optional<std::string>> file_here(const std::string& model) {
   if (found) return std::optional(found->path);
   NIBBLE_TRY(const hub::ModelName name, hub::parse_model_name(model));
   if (name.kind == hub::ModelName::Kind::kOther) {
-    // NAME:TAG is what the short names look like, and few files do.
-    const bool is_short =
-        model.find(':') != std::string::npos && model.find_first_of("/ ") == std::string::npos;
-    if (!is_short) return std::optional(model);
+    // NAME or NAME:TAG is what names look like, and few files do.
+    const bool is_short = model.find_first_of("/ ") == std::string::npos &&
+                          (model.find(':') != std::string::npos || model.find('.') == model.npos);
+    std::error_code error;
+    if (!is_short || std::filesystem::exists(model, error)) return std::optional(model);
     return Error{ErrorCode::kNoInput,
                  concat("there is no model '", model, "'; nibble list --all tells the names",
                         did_you_mean(model, hub::alias_names()))};
