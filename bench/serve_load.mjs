@@ -5,8 +5,10 @@
 // Starts COMMAND, waits for /health, and prints one JSON line for each of: tokens/s of 1 and of 8
 // streams; the time to the first token of a prompt while 7 streams are answered; how much longer
 // their tokens take while a long prompt is read; what an answer held to a schema costs; the CPU time
-// of an idle server. Tokens are counted by the server. Run it at real-time priority on a machine
-// that does nothing else.
+// of an idle server; and, where LOADS names another model that the server (--store) has by name, what
+// its loading means for an answer in progress and for requests. ONLY=throughput,load,schema,idle or
+// loading chooses. Tokens are counted by the server. Run it at real-time priority on a machine that
+// does nothing else.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 
@@ -128,6 +130,32 @@ if (wanted("schema")) {
   say("schema", { free_ms: round(median(costs.map(({ free }) => free))),
     free_all_logits_ms: round(median(costs.map(({ exact }) => exact))),
     held_ms: round(median(costs.map(({ held }) => held))) });
+}
+
+if (process.env.LOADS && wanted("loading")) {
+  const listed = await (await fetch(`${base}/v1/models`)).json();
+  const model = listed.data.find(({ loaded }) => loaded).id;
+  const story = stream(prompt(16, 70), 600, { model });
+  await later(2500);
+  const begin = performance.now();
+  let over = false;
+  const other = stream(prompt(8, 71), 1, { model: process.env.LOADS }).finally(() => { over = true; });
+  let slowest = 0;
+  while (!over) {
+    const asked = performance.now();
+    await (await fetch(`${base}/tokenize`, { method: "POST", headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, content: "A cat" }) })).text();
+    slowest = Math.max(slowest, performance.now() - asked);
+    await later(20);
+  }
+  const end = begin + (await other).first;
+  const { times } = await story;
+  const gaps = (from, to) => times.slice(1).map((t, i) => [t, t - times[i]])
+    .filter(([t, gap]) => t - gap < to && t > from).map(([, gap]) => gap);
+  const [calm, loading] = [gaps(begin - 2000, begin), gaps(begin, end)];
+  say("loading", { loaded_and_first_token_ms: round(end - begin), calm_ms_per_token: round(median(calm)),
+    while_loading_ms_per_token: round(median(loading)), worst_ms: round(Math.max(...loading)),
+    worst_other_request_ms: round(slowest) });
 }
 
 if (wanted("idle")) {
