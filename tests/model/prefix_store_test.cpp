@@ -219,7 +219,7 @@ class OtherWeights {
     out.seekg(static_cast<std::streamoff>(at));
     const int byte = out.get();
     out.seekp(static_cast<std::streamoff>(at));
-    out.put(static_cast<char>(byte ^ 0x11));
+    out.put(static_cast<char>(byte + 1));
     out.close();
     keep_time();
   }
