@@ -6,7 +6,7 @@ parsing_code=(runtime/file/ runtime/text/ runtime/grammar/ tools/nibble/convert/
               tools/nibble/serve/json_ tools/nibble/hub/hub_api)
 # Programs of tests, and which of their tests.
 coverage_tests=("file_tests:*" "text_tests:*" "grammar_tests:*" "tools_tests:Convert*-ConvertTokenizer.Gemma3"
-                "serve_tests:Http*:Hostile*:*/Hostile*:JsonReader*:Structured*:*/RefusedSchema*" "hub_tests:*")
+                "serve_tests:Http*:Hostile*:*/Hostile*:JsonReader*:Structured*:*/RefusedSchema*" "hub_tests:*" "faults_tests:*Writ*")
 
 # coverage: runs the tests of the readers and every known fuzzing input (those of tests/fuzz/corpus, and
 # what this machine's fuzzing has found), and writes lines and branches to build-coverage/summary.txt.
