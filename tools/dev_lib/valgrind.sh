@@ -5,8 +5,8 @@
 valgrind_tests=(file_tests text_tests grammar_tests)
 valgrind_targets=(safetensors checkpoint http schema toml importance reference vocabulary)
 
-# Minutes there, and nothing that quicker tests do not run.
-slow_with_valgrind='-*TenMegabytes:*EveryByteTimesEveryValue:*Million*:*AnyBytesPass'
+# Minutes there, or too slow for the limits of time that they check; quicker tests run the same code.
+slow_with_valgrind='-*TenMegabytes:*EveryByteTimesEveryValue:*Million*:*AnyBytesPass:*QuadraticDuplicateCheck'
 
 # valgrind_readers: fails with the first finding; writes what ran to build-release/valgrind.txt.
 valgrind_readers() {
