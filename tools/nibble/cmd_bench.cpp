@@ -2,6 +2,7 @@
 // is filled already (@dN): mean and standard deviation of repeated runs after a warm-up, and the
 // share of the machine's limit. Read next: bench_rows.h, bench_plot.h, loading.h.
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -21,7 +22,7 @@
 #include "tools/nibble/builtin_model.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/report.h"
 #include "tools/nibble/signals.h"
 

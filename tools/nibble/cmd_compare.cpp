@@ -1,5 +1,6 @@
 // nibble compare: models side by side on one text. All are in memory and read every chunk together,
 // so nothing is written to disk. Read next: judging.h, comparison.h.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>

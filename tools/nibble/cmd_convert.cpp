@@ -1,5 +1,6 @@
 // nibble convert HF_DIR OUT [TYPE]: a GGUF file of a model as Hugging Face has it. Read next:
 // convert/convert.h, quantizing.h.
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <string>

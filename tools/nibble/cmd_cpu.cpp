@@ -1,5 +1,6 @@
 // nibble cpu: what this machine is, what of it may be used, and which kernel each operation gets.
 // Read next: runtime/machine/topology.h, simd/registry.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstring>
 #include <map>

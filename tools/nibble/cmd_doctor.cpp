@@ -1,5 +1,6 @@
 // nibble doctor: what limits this machine, and the one change that would help most, first.
 // Read next: runtime/machine/diagnosis.h (the rules), condition.h (what is looked at).
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>

@@ -1,5 +1,6 @@
 // nibble imatrix MODEL OUT: measures which columns of the matrices matter, for `nibble quantize`.
 // Read next: runtime/quantize/collect.h.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,7 +15,7 @@
 #include "runtime/quantize/collect.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"
 

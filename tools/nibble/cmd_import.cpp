@@ -1,4 +1,5 @@
 // nibble import FILE [NAME]: takes a file into the store. Read next: hub/import.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
 

@@ -1,5 +1,6 @@
 // nibble inspect FILE: what is in a model file, for people and (--json) for scripts.
 // Read next: kv_memory.h, runtime/file/gguf.h.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <map>

@@ -1,4 +1,5 @@
 // nibble list: the models that are on this machine. Read next: hub/store.h, hub/caches.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>

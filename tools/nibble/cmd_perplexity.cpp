@@ -1,5 +1,6 @@
 // nibble perplexity: how well a model predicts a text, and how far its predictions are from a
 // reference's that were saved before. Read next: judging.h, runtime/judge/reference_file.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>

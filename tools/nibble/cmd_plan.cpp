@@ -1,5 +1,6 @@
 // nibble plan [MODEL|SHAPE]: what a model takes of memory, which context fits, and how fast it will
 // be. Read next: planning.h, runtime/memory_plan.h.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -13,7 +14,7 @@
 #include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
 #include "tools/nibble/model_file.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/planning.h"
 #include "tools/nibble/table.h"
 

@@ -1,4 +1,5 @@
 // nibble pull NAME...: downloads models into the store. Read next: pulling.h, hub/pull.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -8,7 +9,7 @@
 #include "tools/nibble/hub/caches.h"
 #include "tools/nibble/hub/sha256.h"
 #include "tools/nibble/loading.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/pulling.h"
 #include "tools/nibble/signals.h"
 

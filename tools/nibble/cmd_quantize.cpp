@@ -1,4 +1,5 @@
 // nibble quantize IN OUT TYPE: a smaller file of the same model. Read next: quantizing.h.
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 

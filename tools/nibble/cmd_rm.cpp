@@ -1,4 +1,5 @@
 // nibble rm NAME...: removes models from the store. Read next: hub/store.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
 #include <vector>

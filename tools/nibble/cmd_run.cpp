@@ -1,6 +1,7 @@
 // nibble run: answers a prompt, or chats with a person. stdout gets the answer and nothing else.
 // Read next: prompt.h (what is asked), conversation.h (asking), chat.h (a person).
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -13,7 +14,7 @@
 #include "tools/nibble/chat.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/conversation.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/output.h"
 #include "tools/nibble/prompt.h"
 #include "tools/nibble/sandbox.h"

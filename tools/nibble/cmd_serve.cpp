@@ -1,6 +1,7 @@
 // nibble serve: answers requests over HTTP. Read next: serve/api.h (the routes), serve/service.h (a
 // model and its queue), serve/http_server.h (the sockets).
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +13,7 @@
 #include "tools/nibble/builtin_model.h"
 #include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/serve/api.h"
 #include "tools/nibble/serve/request_log.h"
 #include "tools/nibble/signals.h"

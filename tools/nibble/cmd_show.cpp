@@ -1,5 +1,6 @@
 // nibble show NAME: which file a name is, where it is from and what is in it. Read next:
 // hub/resolve.h, cmd_inspect.cpp (everything in the file).
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>

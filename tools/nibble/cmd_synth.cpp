@@ -1,5 +1,6 @@
 // nibble synth SHAPE OUT: a model of random weights. Read next: synth.h.
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <atomic>
 #include <chrono>

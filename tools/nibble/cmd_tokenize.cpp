@@ -1,6 +1,7 @@
 // nibble tokenize MODEL: the token ids of the text on standard input.
 // Read next: runtime/text/tokenizer.h.
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cerrno>
 #include <cstdio>

@@ -1,5 +1,6 @@
 // nibble tune: tries instruction-set levels and thread counts, and keeps what was fastest for
 // loading. Read next: runtime/tuning.h, tuning_file.h.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <ctime>
 #include <memory>

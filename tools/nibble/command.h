@@ -5,11 +5,16 @@
 // no sense there says configurable(false). Read next: main.cpp, options.h, cmd_run.cpp.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 
 #include "nibble/result.h"
+
+// A file that includes CLI11 takes 5 s longer to compile: those do that call it.
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace nibble::cli {
 

@@ -1,5 +1,6 @@
 #include "tools/nibble/configuration.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>

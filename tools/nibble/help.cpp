@@ -1,5 +1,6 @@
 #include "tools/nibble/help.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cctype>

@@ -1,10 +1,11 @@
 #include "tools/nibble/judging.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"
 #include "tools/nibble/text_file.h"

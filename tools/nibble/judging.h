@@ -2,7 +2,6 @@
 // bar. Read next: cmd_perplexity.cpp, cmd_compare.cpp, runtime/judge/examinee.h.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,6 +9,7 @@
 
 #include "nibble/nibble.h"
 #include "runtime/judge/examinee.h"
+#include "tools/nibble/command.h"
 #include "tools/nibble/loading.h"
 
 namespace nibble::cli {

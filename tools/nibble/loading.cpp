@@ -1,11 +1,12 @@
 #include "tools/nibble/loading.h"
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <utility>
 
 #include "tools/nibble/model_file.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/output.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/signals.h"

@@ -1,7 +1,6 @@
 // Opening a model as `run` and `bench` do: machine options, progress, notes, Ctrl-C.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "nibble/nibble.h"
+#include "tools/nibble/command.h"
 
 namespace nibble::cli {
 

@@ -1,5 +1,6 @@
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstdio>

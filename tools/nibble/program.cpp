@@ -1,6 +1,7 @@
 // Finds the sub-command and runs it. Read next: command.h, cmd_run.cpp.
 #include "tools/nibble/program.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>

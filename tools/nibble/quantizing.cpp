@@ -1,5 +1,6 @@
 #include "tools/nibble/quantizing.h"
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -7,7 +8,7 @@
 #include "runtime/machine/topology.h"
 #include "simd/cpu.h"
 #include "tools/nibble/command.h"
-#include "tools/nibble/numbers.h"
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/progress_bar.h"
 #include "tools/nibble/quantize_report.h"
 #include "tools/nibble/signals.h"

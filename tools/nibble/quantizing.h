@@ -2,7 +2,6 @@
 // the report. Read next: quantize_report.h, runtime/quantize/quantize_model.h.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -11,6 +10,7 @@
 
 #include "nibble/result.h"
 #include "runtime/quantize/quantize_model.h"
+#include "tools/nibble/command.h"
 
 namespace nibble::cli {
 

@@ -1,9 +1,11 @@
 #include "tools/nibble/sampling.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <random>
 #include <vector>
 
+#include "tools/nibble/number_options.h"
 #include "tools/nibble/suggestion.h"
 
 namespace nibble::cli {

@@ -2,13 +2,13 @@
 // in a chat.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "nibble/nibble.h"
+#include "tools/nibble/command.h"
 #include "tools/nibble/numbers.h"
 
 namespace nibble::cli {

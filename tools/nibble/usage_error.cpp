@@ -1,6 +1,7 @@
 #include "tools/nibble/usage_error.h"
 
 #include <sys/stat.h>
+#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
