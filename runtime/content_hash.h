@@ -1,5 +1,5 @@
-// What a model's file contains, as a number: equal for copies of one file, different for any
-// others.
+// What a model's file contains, as a number of 64 bits: equal for copies of one file, and not for
+// others, but by chance or malice.
 //
 // All of the file is read for it, once: the number is kept in a folder, beside what the system says
 // of the file then (FileStamp). Read next: prefix_store.h.

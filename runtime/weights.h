@@ -109,7 +109,7 @@ class RowPlaces {
 // Source pages are given back after so many bytes: far more than a system call costs.
 inline constexpr size_t kSliceBytes = 8 << 20;
 
-// fn(rows) for all rows [0, count), each worker its part, about `slice_bytes` of them in a region:
+// fn(rows) for all rows [0, count), each worker its part, about kSliceBytes of them in a region:
 // so short that others' steps can come between. `unit` rows are not parted; one has `row_bytes`.
 template <typename Fn>
 void in_slices(ThreadTeam& team, size_t count, size_t unit, size_t row_bytes,
